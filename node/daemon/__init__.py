@@ -1,0 +1,1 @@
+"""The node daemon: one per server, asyncio; shells around the cores."""

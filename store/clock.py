@@ -1,0 +1,29 @@
+"""Instants as the records keep them: integer microseconds since the epoch, UTC.
+
+Rules: only shells call `now_us`; cores take the instant as an argument.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now_us() -> int:
+    """The present instant, microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+def to_iso(instant_us: int) -> str:
+    """ISO 8601 UTC with microseconds, as every JSON field of the commands shows it: 2026-11-22T03:04:05.000006Z."""
+    return (_EPOCH + timedelta(microseconds=instant_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_iso(text: str) -> int:
+    """The inverse of `to_iso`; a time without a zone is taken as UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)

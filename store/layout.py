@@ -1,0 +1,41 @@
+"""Where things lie in the shared directory; the one place that knows the file names (design section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one shared directory. `wal` is SQLite's; `mark` and `lock` are the protocol's."""
+
+    shared: Path
+
+    @property
+    def database(self) -> Path:
+        return self.shared / "noroshi.db"
+
+    @property
+    def wal(self) -> Path:
+        return self.shared / "noroshi.db-wal"
+
+    @property
+    def mark(self) -> Path:
+        return self.shared / "noroshi.mark"
+
+    @property
+    def lock(self) -> Path:
+        return self.shared / "coordinator.lock"
+
+    @property
+    def claims(self) -> Path:
+        return self.shared / "claims"
+
+    @property
+    def cluster(self) -> Path:
+        return self.shared / "cluster.yaml"
+
+    @property
+    def definitions(self) -> Path:
+        return self.shared / "definitions.yaml"

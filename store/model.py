@@ -1,0 +1,79 @@
+"""Definitions as values (fig. 8 of the publication): what they match, whom they tell.
+
+Role: the one shape shared by the YAML file, the database (as JSON), the engine and the console.
+Rules: frozen; durations are seconds; a definition read back from JSON equals the one written.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Category = Literal["system", "user", "maintenance"]
+Procedure = Literal["process", "message", "socket", "default"]
+Application = str | list[str] | dict[str, int | str] | None
+"""process: [program, argument, ...]; message: {key: …, type: …}; socket: "tcp://host:port"; None: the default."""
+
+FAILURE_EVENT = "notification-failure"
+
+
+class Destination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One line of fig. 8. `node` None means the coordinator's own node (spec 4.2)."""
+
+    priority: int
+    node: str | None = None
+    procedure: Procedure = "default"
+    application: Application = None
+    wait: Literal["exited", "started"] = "exited"
+    reply: Literal["none", "required"] = "none"
+    timeout: float | None = None
+    """Seconds; None takes the definition's."""
+
+
+class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One definition. For kind "event": `event`, `state`; for kind "log": `node`, `source`, `pattern`."""
+
+    name: str
+    kind: Literal["event", "log"]
+    event: str = "**"
+    state: tuple[str, ...] = ()
+    """Empty: any state."""
+    node: str = "**"
+    source: str = "**"
+    pattern: str = ""
+    """re.search on the line; empty matches every line."""
+    duplicates: Literal["suppress", "allow"] = "suppress"
+    delivery: Literal["immediate", "deferred"] = "immediate"
+    enough: Literal["any", "all"] = "any"
+    timeout: float = 10.0
+    notify: tuple[Destination, ...] = ()
+    version: int = 0
+    """Given by the database; 0 before it is stored."""
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Definition)
+
+
+def to_json(definition: Definition) -> str:
+    """The definition as the database keeps it."""
+    return _encoder.encode(definition).decode()
+
+
+def from_json(text: str) -> Definition:
+    """The inverse of `to_json`. Raises msgspec.ValidationError."""
+    return _decoder.decode(text)
+
+
+_MAINTENANCE = frozenset({"raid", "memory", "bond", "multipath", "smart", "pool", "nic"})
+_SYSTEM = frozenset({"server", "path", "filesystem", "block", "link", "unit", "command", "monitor"})
+_SYSTEM_ALONE = frozenset({"coordinator", FAILURE_EVENT})
+
+
+def category_of(event: str) -> Category:
+    """The category follows from the name (spec 2, design section 5)."""
+    head, slash, _ = event.partition("/")
+    if event in _SYSTEM_ALONE or (slash and head in _SYSTEM):
+        return "system"
+    return "maintenance" if slash and head in _MAINTENANCE else "user"

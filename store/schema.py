@@ -1,0 +1,110 @@
+"""The tables, as a list of migrations; a migration and its record commit in one transaction.
+
+Rules: a migration once released is never edited, only followed. Instants are integer microseconds UTC. Text that
+repeats (node, source) is kept by id. The log is append-only: its row id is the order of arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import apsw
+
+FIRST = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- who led, since when (the history of terms)
+CREATE TABLE terms (
+  term INTEGER PRIMARY KEY, node TEXT NOT NULL, endpoint TEXT NOT NULL, since INTEGER NOT NULL);
+
+CREATE TABLE nodes (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+  state TEXT NOT NULL DEFAULT 'UNKNOWN', since INTEGER NOT NULL DEFAULT 0, incarnation BLOB);
+
+CREATE TABLE sources (
+  id INTEGER PRIMARY KEY, node INTEGER NOT NULL REFERENCES nodes, name TEXT NOT NULL, UNIQUE (node, name));
+
+-- history: every event that was not held back at S4-3; count grows with what was
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY, event TEXT NOT NULL, category TEXT NOT NULL, state TEXT NOT NULL,
+  supplement TEXT NOT NULL, node INTEGER NOT NULL REFERENCES nodes,
+  observed_at INTEGER NOT NULL, stored_at INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 1);
+CREATE INDEX events_time ON events (observed_at);
+CREATE INDEX events_name ON events (event, id);
+
+-- now: one row a name, the event that last reached S4-4; seen_at is the last report, held back or not
+CREATE TABLE states (
+  event TEXT PRIMARY KEY, event_id INTEGER NOT NULL REFERENCES events, category TEXT NOT NULL,
+  state TEXT NOT NULL, supplement TEXT NOT NULL, node INTEGER NOT NULL REFERENCES nodes,
+  observed_at INTEGER NOT NULL, stored_at INTEGER NOT NULL, seen_at INTEGER NOT NULL,
+  count INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE logs (
+  id INTEGER PRIMARY KEY, source INTEGER NOT NULL REFERENCES sources,
+  observed_at INTEGER NOT NULL, stored_at INTEGER NOT NULL, line TEXT NOT NULL);
+CREATE INDEX logs_time ON logs (observed_at);
+
+-- the last sequence (or byte offset, for logs) taken of each stream, in the transaction of its data
+CREATE TABLE streams (
+  id BLOB PRIMARY KEY, node INTEGER NOT NULL REFERENCES nodes, kind TEXT NOT NULL,
+  last INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;
+
+-- every version stays; body is the definition as JSON, null where the version removes it
+CREATE TABLE definitions (
+  name TEXT NOT NULL, version INTEGER NOT NULL, body TEXT, author TEXT NOT NULL,
+  created_at INTEGER NOT NULL, PRIMARY KEY (name, version)) WITHOUT ROWID;
+
+-- status: pending, delivered, failed, abandoned; failure_of: the notification whose failure this one tells
+CREATE TABLE notifications (
+  id INTEGER PRIMARY KEY, definition TEXT NOT NULL, version INTEGER NOT NULL,
+  event_id INTEGER REFERENCES events, log_id INTEGER REFERENCES logs, failure_of INTEGER REFERENCES notifications,
+  status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL, ended_at INTEGER);
+CREATE INDEX notifications_pending ON notifications (id) WHERE status = 'pending';
+
+-- outcome: null while it is under way, then delivered, failed, timeout, skipped
+CREATE TABLE attempts (
+  id INTEGER PRIMARY KEY, notification INTEGER NOT NULL REFERENCES notifications, delivery TEXT NOT NULL UNIQUE,
+  priority INTEGER NOT NULL, node TEXT NOT NULL, procedure TEXT NOT NULL, application TEXT NOT NULL,
+  started_at INTEGER NOT NULL, ended_at INTEGER, outcome TEXT, reason TEXT NOT NULL DEFAULT '',
+  output TEXT NOT NULL DEFAULT '');
+CREATE INDEX attempts_notification ON attempts (notification);
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step of the schema; `apply` runs inside the transaction that also records it."""
+
+    name: str
+    apply: Callable[[apsw.Connection], None]
+
+
+def _script(text: str) -> Callable[[apsw.Connection], None]:
+    def run(connection: apsw.Connection) -> None:
+        for _ in connection.execute(text):
+            pass
+
+    return run
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration("first", _script(FIRST)),)
+
+
+def version_of(connection: apsw.Connection) -> int:
+    """How many migrations the database has seen; 0 for an empty file."""
+    return int(connection.pragma("user_version"))
+
+
+def migrate(connection: apsw.Connection) -> int:
+    """Apply what is missing, each in one transaction with its record; return the version reached."""
+    for number in range(version_of(connection), len(MIGRATIONS)):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            MIGRATIONS[number].apply(connection)
+            connection.execute(f"PRAGMA user_version={number + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    return version_of(connection)
