@@ -69,6 +69,7 @@ CREATE TABLE attempts (
   started_at INTEGER NOT NULL, ended_at INTEGER, outcome TEXT, reason TEXT NOT NULL DEFAULT '',
   output TEXT NOT NULL DEFAULT '');
 CREATE INDEX attempts_notification ON attempts (notification);
+CREATE INDEX attempts_unanswered ON attempts (notification) WHERE outcome IS NULL;
 """
 
 
