@@ -1,0 +1,35 @@
+"""cluster.yaml and node.yaml: what the cluster is, and what one node does (design section 5).
+
+Role: from file to frozen values, with every problem of a file at once. Durations are seconds.
+Rules: a relative path starts from the directory of the file it stands in. Nothing here looks at the machine: whether a
+directory can be written or a user exists is for whoever uses it. The JSON Schemas in `noroshi.store.schemas` say the
+same for editors; the tests hold both together.
+"""
+
+from noroshi.store.config.cluster import Cluster, Heartbeat, NodeAddress, load_cluster, parse_cluster
+from noroshi.store.config.monitors import MONITORS
+from noroshi.store.config.node import (
+    DefaultDestination,
+    EventFilter,
+    LogRule,
+    NodeConfig,
+    NotifierConfig,
+    check_pair,
+    load_node,
+)
+
+__all__ = [
+    "MONITORS",
+    "Cluster",
+    "DefaultDestination",
+    "EventFilter",
+    "Heartbeat",
+    "LogRule",
+    "NodeAddress",
+    "NodeConfig",
+    "NotifierConfig",
+    "check_pair",
+    "load_cluster",
+    "load_node",
+    "parse_cluster",
+]
