@@ -1,0 +1,159 @@
+"""What every file of the shared-disk protocol has in common: creating, fresh reading, syncing, naming an error.
+
+Role: the few system calls of mark, lock, write-ahead log and take-over, each with its durability in one place.
+Rules: a read is always a fresh open (close-to-open: only that is promised to see what another host fsynced); a file
+gets the rights of the shared directory without its write bits for others, whatever the umask; every descriptor is
+close-on-exec, so no program started later keeps a lock or a file alive. None of this is for the database file while
+this process has it open for writing (see vfs.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import apsw
+
+from .errors import DiskFailed, DiskFull, NoroshiError, RoleTaken
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+CHUNK = 1 << 20
+
+_CHECK = "check the shared disk and its mount on this node, then run `noroshi doctor`"
+_FREE = "free space on the shared disk; the coordinator tries again by itself"
+
+
+def create_new(path: Path) -> int:
+    """Open a file that must not exist yet, for reading and writing, with the directory's rights. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _share(descriptor, path.parent)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def create(path: Path) -> int:
+    """Open for reading and writing, made first if need be. Raises OSError."""
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        with suppress(FileExistsError):
+            return create_new(path)
+
+
+def _share(descriptor: int, directory: Path) -> None:
+    """Who may read the directory may read the file; its owner alone may write it.
+
+    A coordinator started as root leaves files that the directory's owner can lead with later.
+    """
+    there = directory.stat()
+    os.fchmod(descriptor, (there.st_mode & 0o444) | 0o600)
+    if os.geteuid() == 0:
+        with suppress(PermissionError):  # a disk that maps root to nobody
+            os.fchown(descriptor, there.st_uid, there.st_gid)
+
+
+def read_fresh(path: Path, limit: int) -> bytes | None:
+    """The first `limit` bytes by a fresh open; None where there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_at(descriptor, limit, 0)
+    finally:
+        os.close(descriptor)
+
+
+def read_at(descriptor: int, amount: int, offset: int) -> bytes:
+    """`amount` bytes from `offset`, fewer only where the file ends."""
+    data = os.pread(descriptor, amount, offset)
+    while 0 < len(data) < amount:
+        more = os.pread(descriptor, amount - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def same_file(path: Path, descriptor: int) -> bool:
+    """True while a fresh open of `path` reaches the file behind `descriptor`."""
+    try:
+        present = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return os.path.samestat(os.fstat(present), os.fstat(descriptor))
+    finally:
+        os.close(present)
+
+
+def write_synced(descriptor: int, data: bytes) -> None:
+    """Put `data` at the start of the file, all of it, and fsync."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], done)
+    os.fsync(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename, link or removal in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def disk_error(error: OSError, what: str, on: Path) -> DiskFull | DiskFailed:
+    """The operator's name for an operating system's error on the shared disk."""
+    why = error.strerror or str(error)
+    if error.errno in FULL:
+        return DiskFull(what, on=str(on), why=why, hint=_FREE)
+    return DiskFailed(what, on=str(on), why=why, hint=_CHECK)
+
+
+@contextmanager
+def disk_errors(what: str, on: Path) -> Iterator[None]:
+    """Turn every OSError of the block into DiskFull or DiskFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, what, Path(error.filename) if isinstance(error.filename, str) else on) from error
+
+
+@contextmanager
+def sqlite_errors(connection: apsw.Connection, on: Path) -> Iterator[None]:
+    """Give SQLite's disk errors their names; those of a statement pass through."""
+    try:
+        yield
+    except apsw.Error as error:
+        named = name_sqlite_error(error, connection.system_errno, on)
+        if named is None:
+            raise
+        raise named from error
+
+
+def name_sqlite_error(error: apsw.Error, number: int, on: Path) -> NoroshiError | None:
+    """What an SQLite error means to the leader, None for a statement's own; `number` is the errno behind it.
+
+    A quota and a full disk met at fsync come as I/O errors. Going on after them is right here, and only here: the
+    next commit begins where the failed one began and writes every lost page again.
+    """
+    if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and number in FULL):
+        return DiskFull("cannot write", on=str(on), why=str(error), hint=_FREE)
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        hint = "only noroshi may open the database; use `noroshi backup` or a command that reads"
+        return RoleTaken("the database is open elsewhere", on=str(on), why=str(error), hint=hint)
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        hint = "restore the last `noroshi backup`"
+        return DiskFailed("the database is damaged", on=str(on), why=str(error), hint=hint)
+    if isinstance(error, (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)):
+        why = f"{error} ({os.strerror(number)})" if number else str(error)
+        return DiskFailed("cannot write", on=str(on), why=why, hint=_CHECK)
+    return None

@@ -1,0 +1,265 @@
+"""Taking over the role (design section 3, Leading): lock, term, log, mark, in this order.
+
+Role: `take_over` leaves the disk so that whatever a paused or cut-off former leader still does lands in files nobody
+uses any more, the database file excepted: that is why the first checkpoint waits for its end (writer_checkpoint.py).
+Rules, each of which loses data when dropped:
+- the term is above the lock file's, the mark's and the database's, and durable in the lock file *before* the log is
+  read: what the old leader acknowledges afterwards it can no longer acknowledge, what it acknowledged before is read;
+- the log is copied to a new file, and copied again if the old one was emptied meanwhile; it is never reused;
+- the mark is a new file, renamed into place before the first commit.
+
+A candidate may itself be paused, lose the lock and wake up when its successor leads, just before a rename that would
+put its old copy over the successor's files. So: a candidate makes its file, *then* looks at the lock record, *then*
+renames; a successor writes its record, *then* removes every such file it finds. Whichever comes second sees the
+other: the candidate the record, or the successor the file, whose rename then fails.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from .clock import now_us
+from .disk import CHUNK, create_new, disk_errors, read_at, read_fresh, sync_directory, write_synced
+from .errors import DiskFailed, NoDatabase, ReadFailed, RoleTaken
+from .layout import Layout
+from .lock import LockRecord, RoleLock, read_lock
+from .mark import OTHERS, Mark, Owner, OwnMark, encode, read_mark
+from .process import has_ended, machine, started
+from .reader import NewerSchema, SharedReader
+from .takeover_create import create_database
+
+_TEMPORARY = ".take-"
+_HEADER = 32
+_COPIES = 20
+"""A deposed leader can empty its log once; more changes than this are not a leader's."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who wants to lead: the node's name, the endpoint it answers at, its daemon's incarnation, its process."""
+
+    node: str
+    endpoint: str
+    incarnation: bytes
+    pid: int
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a leader holds: the lock, its record, its mark, a descriptor of its log; and whose record it found."""
+
+    layout: Layout
+    lock: RoleLock
+    record: LockRecord
+    mark: OwnMark
+    wal: int
+    previous: LockRecord | None
+
+    def close(self) -> None:
+        """Give everything up, the lock last."""
+        os.close(self.wal)
+        self.mark.close()
+        self.lock.close()
+
+
+def take_over(layout: Layout, identity: Identity) -> Role:
+    """Take the lock and make log and mark our own. Raises RoleTaken, DiskFull, DiskFailed."""
+    with ExitStack() as undo, disk_errors("cannot take over", layout.shared):
+        lock = RoleLock.acquire(layout)
+        undo.callback(lock.close)
+        previous, led_before = read_lock(layout), bool(read_fresh(layout.lock, 1))
+        record = raise_term(layout, lock, identity)
+        remove_leftovers(layout)
+        former = former_leaders(layout, led_before)  # only now: no earlier candidate installs a mark any more
+        wal = copy_wal(layout, lock, record.token)
+        undo.callback(os.close, wal)
+        mark = install_mark(layout, lock, first_mark(record, former))
+        undo.callback(mark.close)
+        create_database(layout.database, temporary(layout.database, record.token), lambda: look(lock, layout))
+        undo.pop_all()
+        return Role(layout, lock, record, mark, wal, previous)
+
+
+def raise_term(layout: Layout, lock: RoleLock, identity: Identity) -> LockRecord:
+    """Write our record with a term above every other, durable on return.
+
+    Looked at again afterwards: a candidate paused before its write may come back below its successors.
+    """
+    while True:
+        record = _record(highest_term(layout) + 1, identity)
+        lock.write(record)
+        if kept_term(layout, needed=False) < record.term:
+            return record
+
+
+def _record(term: int, identity: Identity) -> LockRecord:
+    return LockRecord(
+        node=identity.node,
+        term=term,
+        endpoint=identity.endpoint,
+        pid=identity.pid,
+        since_us=now_us(),
+        incarnation=identity.incarnation.hex(),
+        machine=machine(),
+        started=started(identity.pid),
+        token=secrets.token_hex(8),
+    )
+
+
+def highest_term(layout: Layout) -> int:
+    """The highest term on the disk. Raises DiskFailed where neither lock file, mark nor database can tell."""
+    record = read_lock(layout)
+    return max(record.term if record else 0, kept_term(layout, needed=record is None))
+
+
+def kept_term(layout: Layout, needed: bool) -> int:
+    """The highest term in mark and database. `needed`: nothing else tells it, so one of them must be readable."""
+    mark = read_mark(layout.mark).mark
+    return max(mark.term if mark else 0, _database_term(layout, needed and mark is None))
+
+
+def _database_term(layout: Layout, needed: bool) -> int:
+    try:
+        return SharedReader(layout).query(_last_term, timeout=1.0)
+    except NoDatabase:
+        return 0
+    except NewerSchema as error:
+        raise DiskFailed("cannot lead", on=error.on, why=error.why, hint=error.hint) from error
+    except ReadFailed as error:
+        if needed:
+            raise DiskFailed("cannot lead", on=error.on, why=error.why, hint=error.hint) from error
+        return 0
+
+
+def _last_term(connection: apsw.Connection) -> int:
+    return int(next(connection.execute("SELECT coalesce(max(term), 0) FROM terms"))[0])
+
+
+def temporary(path: Path, token: str) -> Path:
+    """Where a candidate makes its new file for `path`; no two share the name."""
+    return path.with_name(path.name + _TEMPORARY + token)
+
+
+def remove_leftovers(layout: Layout) -> None:
+    """Remove what earlier candidates were about to rename; those that still run fail at it."""
+    for leftover in list(layout.shared.glob(f"noroshi.*{_TEMPORARY}*")):
+        leftover.unlink(missing_ok=True)
+    sync_directory(layout.shared)
+
+
+def look(lock: RoleLock, layout: Layout) -> None:
+    """RoleTaken unless the record in the lock file is still ours."""
+    if not lock.still_ours():
+        raise _overtaken(layout.lock)
+
+
+def _overtaken(path: Path) -> RoleTaken:
+    return RoleTaken("the role was taken by another candidate meanwhile", on=str(path))
+
+
+def copy_wal(layout: Layout, lock: RoleLock, token: str) -> int:
+    """Give the log a new file with the old one's content; return its descriptor."""
+    with new_file(layout, lock, layout.wal, token) as descriptor:
+        if layout.database.exists():
+            _copy_whole(layout, descriptor)
+        else:
+            keep_aside(layout)
+    return descriptor
+
+
+@contextmanager
+def new_file(layout: Layout, lock: RoleLock, final: Path, token: str) -> Iterator[int]:
+    """A new file filled by the block, then in place of `final`, durably; its descriptor stays open.
+
+    Raises RoleTaken where a successor has begun; then nothing was replaced.
+    """
+    made = temporary(final, token)
+    descriptor = create_new(made)
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        put_in_place(layout, lock, made, final)
+    except BaseException:
+        os.close(descriptor)
+        with suppress(OSError):
+            made.unlink()
+        raise
+
+
+def put_in_place(layout: Layout, lock: RoleLock, made: Path, final: Path) -> None:
+    """Look at the record, rename, fsync the directory; in this order (see the module)."""
+    look(lock, layout)
+    try:
+        made.rename(final)
+    except FileNotFoundError as error:
+        raise _overtaken(final) from error
+    sync_directory(layout.shared)
+
+
+def _copy_whole(layout: Layout, descriptor: int) -> None:
+    for _ in range(_COPIES):
+        if copy_once(layout.wal, descriptor) == wal_header(layout.wal):
+            return
+    raise DiskFailed("cannot copy the log", on=str(layout.wal), why="another process keeps rewriting it")
+
+
+def keep_aside(layout: Layout) -> None:
+    """A log without its database must not meet a new one; it may hold what somebody wants back.
+
+    A link takes nothing away, should a successor have made database and log meanwhile.
+    """
+    if wal_header(layout.wal):
+        os.link(layout.wal, layout.wal.with_name(f"{layout.wal.name}.lost-{now_us()}"))
+
+
+def copy_once(source: Path, descriptor: int) -> bytes:
+    """Copy the log as it is now, fsynced; return the header it had when the copy began."""
+    os.ftruncate(descriptor, 0)
+    header = b""
+    for offset, data in _chunks(source):
+        header = header or data[:_HEADER]
+        os.pwrite(descriptor, data, offset)
+    os.fsync(descriptor)
+    return header
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The file piece by piece, by a fresh open; nothing where there is none."""
+    with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+        offset = 0
+        while data := read_at(file.fileno(), CHUNK, offset):
+            yield offset, data
+            offset += len(data)
+
+
+def wal_header(path: Path) -> bytes:
+    """What tells one filling of the log from the next: its salts are new each time. Empty for an empty log."""
+    return read_fresh(path, _HEADER) or b""
+
+
+def first_mark(record: LockRecord, former: tuple[Owner, ...]) -> Mark:
+    """Our own mark, phase normal, naming the leaders not known to have ended."""
+    owner = Owner(record.node, record.term, record.pid, record.incarnation, record.machine, record.started)
+    return Mark(record.term, 0, record.token, owner, unsettled=tuple(o for o in former if not has_ended(o)))
+
+
+def former_leaders(layout: Layout, led_before: bool) -> tuple[Owner, ...]:
+    """Who may still write to the database. The mark knows: who never installed one never opened the database."""
+    mark = read_mark(layout.mark).mark
+    if mark is None:
+        return (OTHERS,) if led_before else ()
+    return mark.unsettled if mark.closed else (*mark.unsettled, mark.owner)
+
+
+def install_mark(layout: Layout, lock: RoleLock, mark: Mark) -> OwnMark:
+    """Put our mark in place of the old one, durably."""
+    with new_file(layout, lock, layout.mark, mark.token) as descriptor:
+        write_synced(descriptor, encode(mark))
+    return OwnMark(descriptor, mark)

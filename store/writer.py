@@ -1,0 +1,244 @@
+"""Writing the database: the leader's one connection (design section 3, Writer).
+
+Role: `lead` takes the role over; `Writer.transaction` commits; `checkpoint_if_due` keeps the log short.
+Rules: leaving a transaction block normally means committed, fsynced and the lock record looked at again: only then
+may anything be acknowledged. Deposed and DiskFailed are final: the writer refuses everything afterwards and the
+process must end. DiskFull is not: what did not fit was rolled back, and the next transaction may succeed.
+
+Never open the database file by any other way in a process that has a Writer, not even to read it: closing any
+descriptor of a file drops all POSIX locks the process has on it, SQLite's exclusive lock among them. Read through
+`Writer.read`; `SharedReader` refuses to work here (vfs.refuse_in_writer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import TracebackType
+from typing import TypeVar
+
+import apsw
+import msgspec
+
+from .disk import disk_errors, sqlite_errors
+from .errors import Deposed, DiskFailed, NoroshiError
+from .layout import Layout
+from .lock import LockRecord, read_lock
+from .mark import Owner
+from .process import has_ended
+from .schema import MIGRATIONS, migrate, version_of
+from .tables import meta
+from .takeover import Identity, Role, take_over
+from .vfs import writes_here
+from .writer_checkpoint import WAL_LIMIT, Checkpoint
+
+__all__ = ["Identity", "Writer", "lead"]
+
+T = TypeVar("T")
+
+VFS = "unix"
+_SETTINGS = (
+    # (N) before journal_mode: the log's index is then in our own memory and no -shm file exists
+    ("locking_mode", "exclusive", "exclusive"),
+    ("journal_mode", "wal", "wal"),
+    ("synchronous", "full", 2),
+    ("wal_autocheckpoint", 0, 0),
+    ("temp_store", "memory", 2),
+    ("cache_size", -65536, -65536),
+)
+
+
+def lead(layout: Layout, identity: Identity) -> Writer:
+    """Take the role over and open the database for writing. Raises RoleTaken, DiskFull, DiskFailed."""
+    with ExitStack() as undo:
+        role = take_over(layout, identity)
+        undo.callback(role.close)
+        connection = open_database(layout)
+        writer = Writer(role, connection)
+        undo.pop_all()
+        undo.callback(writer.close)
+        writer.begin(identity)
+        undo.pop_all()
+        return writer
+
+
+def open_database(layout: Layout) -> apsw.Connection:
+    """The one connection, in exclusive write-ahead mode. Raises RoleTaken, DiskFailed, DiskFull."""
+    connection = apsw.Connection(str(layout.database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=VFS)
+    try:
+        # (N) else closing, a plain exit included, checkpoints without a mark
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        with sqlite_errors(connection, layout.database):
+            _configure(layout, connection)
+    except BaseException:
+        connection.close(True)
+        raise
+    return connection
+
+
+def _configure(layout: Layout, connection: apsw.Connection) -> None:
+    """Every setting is read back: apsw runs statements lazily, and SQLite ignores what it does not like."""
+    for name, value, expected in _SETTINGS:
+        connection.pragma(name, value)
+        found = connection.pragma(name)
+        if found != expected:
+            why = f"{name} is {found!r} instead of {expected!r}"
+            raise DiskFailed("cannot lead", on=str(layout.database), why=why, hint="use a supported shared disk")
+    if version_of(connection) > len(MIGRATIONS):
+        why = f"its schema is version {version_of(connection)}, this program knows {len(MIGRATIONS)}"
+        raise DiskFailed("cannot lead", on=str(layout.database), why=why, hint="update noroshi on this node")
+
+
+class Writer:
+    """The leader's hold on the database, from `lead` to `close`. One thread uses it."""
+
+    def __init__(self, role: Role, connection: apsw.Connection) -> None:
+        self._role, self._layout, self._connection = role, role.layout, connection
+        self._checkpoint = Checkpoint(role.layout, connection, role.mark, role.wal, self._look)
+        self._ended: NoroshiError | None = None
+        self._closed = False
+        writes_here(role.layout.database, 1)
+
+    @property
+    def term(self) -> int:
+        return self._role.record.term
+
+    @property
+    def record(self) -> LockRecord:
+        """What stands in the lock file while we lead."""
+        return self._role.record
+
+    @property
+    def previous(self) -> LockRecord | None:
+        """Who led before, None where nobody did."""
+        return self._role.previous
+
+    @property
+    def unsettled(self) -> tuple[Owner, ...]:
+        """Former leaders not known to have ended: no checkpoint until they have."""
+        return self._role.mark.value.unsettled
+
+    @property
+    def wal_size(self) -> int:
+        """Bytes in the write-ahead log."""
+        return self._checkpoint.wal_size
+
+    def begin(self, identity: Identity) -> None:
+        """Bring the schema up to date and record the term, before anything else is committed."""
+        with self._final(), self._own_errors():
+            self._look()
+            migrate(self._connection)
+        with self.transaction() as connection:
+            meta.add_term(connection, self.term, identity.node, identity.endpoint, self.record.since_us)
+
+    @contextmanager
+    def transaction(self) -> Iterator[apsw.Connection]:
+        """Commit the block: leaving it normally means committed, fsynced and still the leader.
+
+        Whatever is raised inside rolls back and passes through, SQLite's own disk errors under their names here.
+        Raises Deposed, DiskFailed (both final), DiskFull (try again later; nothing of the block was kept).
+        """
+        with self._final():
+            with self._own_errors():
+                self._checkpoint.finish()
+                self._look()
+                self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                with sqlite_errors(self._connection, self._layout.database):
+                    yield self._connection
+                with self._own_errors():
+                    self._connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            self._look()
+
+    def read(self, function: Callable[[apsw.Connection], T]) -> T:
+        """What `function` reads on our own connection, one state throughout; also inside a transaction."""
+        if self._connection.in_transaction:
+            return function(self._connection)
+        with self._final(), sqlite_errors(self._connection, self._layout.database):
+            self._connection.execute("BEGIN")
+            try:
+                return function(self._connection)
+            finally:
+                self._roll_back()
+
+    def checkpoint_if_due(self, idle: bool) -> bool:
+        """Copy the log into the database when it is long, or not empty and nothing else is to do; True if done.
+
+        Not while a former leader may still write. Raises Deposed, DiskFailed, DiskFull.
+        """
+        size = self.wal_size
+        if not size or (size < WAL_LIMIT and not idle):
+            return False
+        with self._final(), self._own_errors():
+            return self._is_alone() and self._checkpoint.run()
+
+    def previous_leader_ended(self) -> None:
+        """Every one of `unsettled` is known to have ended, or the storage fences it: checkpoints are safe now."""
+        self._settle(())
+
+    def close(self) -> None:
+        """Give the role up. The mark says so, that the next leader need not wait for our end."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._connection.close(True)
+            with suppress(OSError):
+                self._role.mark.write(msgspec.structs.replace(self._role.mark.value, closed=True))
+        finally:
+            writes_here(self._layout.database, -1)
+            self._role.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _is_alone(self) -> bool:
+        remaining = tuple(owner for owner in self.unsettled if not has_ended(owner))
+        self._settle(remaining)
+        return not remaining
+
+    def _settle(self, remaining: tuple[Owner, ...]) -> None:
+        """Note in the mark who may still write, for our own successor."""
+        if remaining == self.unsettled:
+            return
+        with self._final(), self._own_errors():
+            self._role.mark.write(msgspec.structs.replace(self._role.mark.value, unsettled=remaining))
+
+    def _look(self) -> None:
+        """Deposed unless a fresh open finds our record. Raises OSError."""
+        if self._role.lock.still_ours():
+            return
+        present = read_lock(self._layout)
+        who = f"{present.node} leads in term {present.term}" if present else "the record is gone"
+        hint = "another node leads now; this coordinator ends"
+        raise Deposed("deposed", on=str(self._layout.lock), why=f"{who}, ours was {self.term}", hint=hint)
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """Of our own steps, the operating system's errors have names too; in the caller's block they are its own."""
+        with disk_errors("cannot write", self._layout.shared), sqlite_errors(self._connection, self._layout.database):
+            yield
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with self._own_errors():
+                self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _final(self) -> Iterator[None]:
+        """Refuse after the end; note the end."""
+        if self._ended is not None:
+            raise self._ended
+        try:
+            yield
+        except (Deposed, DiskFailed) as error:
+            self._ended = error
+            raise
