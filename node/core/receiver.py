@@ -1,0 +1,53 @@
+"""Exactly once out of at least once: what of a batch is new (design section 2, Streams).
+
+The receiver keeps the last sequence of each stream in the transaction of the data; a batch is taken from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Take:
+    """Take the items from index `skip` on; afterwards `position` is the last one taken.
+
+    `lost` counts items that can no longer come: the sender kept nothing older.
+    """
+
+    skip: int
+    position: int
+    lost: int = 0
+
+
+def take(first: int, oldest: int, count: int, last: int | None) -> Take | None:
+    """A batch holds sequences first .. first+count-1, its sender still keeps `oldest` on; `last` was taken before.
+
+    None: ignore the batch, what comes before it is still to come. A stream never seen begins with its first batch.
+    """
+    known = first - 1 if last is None else last
+    end = first + count - 1
+    if first <= known + 1:
+        return Take(min(max(known + 1 - first, 0), count), max(known, end))
+    if oldest > known + 1:
+        start = max(first, oldest)
+        return Take(start - first, max(end, start - 1), lost=start - known - 1)
+    return None
+
+
+@dataclass(frozen=True)
+class LogTake:
+    """`taken`: store the part's lines. `position` is where the stream stands now; the sender goes on from there."""
+
+    taken: bool
+    position: int
+    lost: int = 0
+
+
+def take_part(start: int, end: int, last: int | None) -> LogTake:
+    """Bytes [start, end) of a log stream whose offset `last` was taken before, None when it was never seen."""
+    if last is None or start == last:
+        return LogTake(True, end)
+    if start > last:
+        return LogTake(True, end, lost=start - last)
+    return LogTake(False, last)
