@@ -59,12 +59,13 @@ class LogBatch(msgspec.Struct, frozen=True, tag="logs"):
 
 
 class ImportDefinitions(msgspec.Struct, frozen=True, tag="import"):
-    """The text of a definitions file; `dry_run` only says what would change."""
+    """The text of a definitions file; `dry_run` only says what would change; `prune` removes what it lacks."""
 
     text: str
     file: str
     author: str
     dry_run: bool = False
+    prune: bool = False
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):

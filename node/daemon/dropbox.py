@@ -1,0 +1,95 @@
+"""Takes in what was left in the drop directory while the daemon did not answer (`node.wire.drop`).
+
+Rules: an event is removed only once it is safe in the spool; its token makes sure that one taken in just before a
+crash, or answered late over the socket, is not stored again. What cannot be taken is renamed and logged, not deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from noroshi.node.core import raising
+from noroshi.node.daemon.groups import SpoolFailed, Ticket
+from noroshi.node.daemon.intake import Intake
+from noroshi.node.wire import drop
+from noroshi.node.wire.raising import BadRequest
+from noroshi.store.errors import NoroshiError
+
+PERIOD = 1.0
+"""Seconds between two looks."""
+
+_AT_ONCE = 500
+
+_log = logging.getLogger(__name__)
+
+
+class DropBox:
+    """`directory` is `state/drop`; `group` the id of the group that may leave events besides the daemon's user."""
+
+    def __init__(self, directory: Path, intake: Intake, group: int | None = None) -> None:
+        self._directory, self._intake = directory, intake
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if group is not None:
+                os.chown(directory, -1, group)
+            directory.chmod(drop.MODE)
+        except OSError as error:
+            why, hint = error.strerror or str(error), "look at the owner and permissions of the state directory"
+            raise NoroshiError("cannot make the drop directory", on=str(directory), why=why, hint=hint) from error
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            try:
+                while await self.collect() == _AT_ONCE:
+                    continue
+            except (OSError, SpoolFailed) as error:
+                _log.error("cannot take in from %s: %s", self._directory, error)
+            await asyncio.sleep(PERIOD)
+
+    async def collect(self) -> int:
+        """Take in the oldest events left there; how many were looked at. Raises OSError, SpoolFailed."""
+        paths = await asyncio.to_thread(drop.look, str(self._directory), _AT_ONCE)
+        contents = await asyncio.to_thread(_read_all, paths) if paths else {}
+        tickets = [self._take(path, content) for path, content in contents.items()]
+        for ticket in tickets:
+            if ticket is not None:
+                await ticket.safe()
+        if contents:
+            await asyncio.to_thread(self._remove, list(contents))
+        return len(paths)
+
+    def _take(self, path: str, content: bytes) -> Ticket | None:
+        try:
+            request = raising.read_object(content)
+            observed_at = request.pop("observed_at", None)
+            if not isinstance(observed_at, int):
+                raise BadRequest("observed_at must be there, in microseconds UTC")
+            return self._intake.take_left(raising.read_raise(request), observed_at)
+        except BadRequest as error:
+            _log.error("no event in %s: %s; kept as %s", path, error, _refused(path))
+            Path(path).rename(_refused(path))
+            return None
+
+    def _remove(self, paths: list[str]) -> None:
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
+        drop.sync_directory(str(self._directory))
+
+
+def _refused(path: str) -> str:
+    return path + ".refused"
+
+
+def _read_all(paths: list[str]) -> dict[str, bytes]:
+    contents = {}
+    for path in paths:
+        try:
+            contents[path] = drop.read(path)
+        except OSError as error:
+            _log.error("cannot read %s: %s; kept as %s", path, error, _refused(path))
+            Path(path).rename(_refused(path))
+    return contents

@@ -1,0 +1,204 @@
+"""The files of one spool: opened, written, read and removed; everything here blocks and runs in a worker thread.
+
+Rules: a segment is made whole, as zeros, under another name and renamed, so that writing into it later changes no
+metadata (one flush less for each fdatasync) and meets no full disk. What a failed write left is cut off before
+anything else is written. After a torn tail, and in another boot than the segment's (a machine that lost its power may
+have lost more than it admits, a restored image is older than what was sent), a new stream begins, so that no sequence
+of a stream is ever used twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from noroshi.node.core import spool as format
+from noroshi.node.core.spool import Item, Name, Scan
+
+SEGMENT_SIZE = 1024 * 1024
+"""Bytes of a segment as it is made; a single item larger than that makes its own segment longer."""
+
+
+def boot_id() -> bytes:
+    """16 bytes that differ in each boot of this machine."""
+    return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a group of bodies is safe: numbered from `first` on in the segment of this name."""
+
+    name: Name
+    first: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lay there at the start: the segments in order, the items of the last one that has any, each one's last."""
+
+    names: list[Name]
+    lasts: list[int]
+    items: list[Item]
+
+
+class SegmentFiles:
+    """One spool's directory. One thread at a time, but `read` may run beside the others."""
+
+    def __init__(self, directory: Path, boot: bytes, size: int = SEGMENT_SIZE) -> None:
+        self._directory, self._boot, self._size = directory, boot, size
+        self._file = -1
+        self._end = self._sealed = 0
+        self._name = Name(0, 1, b"")
+        self._next = 1
+        self._dirty = False
+
+    def open(self) -> Found:
+        """Find out what is there and make ready to append. Raises OSError."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = self._names()
+        last = self._recover(names[-1]) if names else None
+        if last is None:
+            self._begin(names[-1].number + 1 if names else 1, 1, os.urandom(16))
+            names.append(self._name)
+        lasts = [self._last(name, after) for name, after in zip(names, [*names[1:], None], strict=True)]
+        return Found(names, lasts, last.items if last else [])
+
+    def write(self, bodies: Sequence[bytes]) -> Written:
+        """Append the bodies and return once they are on the disk; raises OSError, and then none of them is kept."""
+        if self._dirty:
+            self._cut()
+        data = format.frames(self._next, bodies)
+        if self._end + len(data) > self._sealed:
+            self._rotate(len(data))
+        self._append(data)
+        written = Written(self._name, self._next)
+        self._end += len(data)
+        self._next += len(bodies)
+        return written
+
+    def rotate(self) -> Name:
+        """Begin the next segment, the present one is full or old. Raises OSError."""
+        self._rotate(0)
+        return self._name
+
+    def read(self, name: Name) -> Scan:
+        """What a segment holds; may run while another thread writes to it. Raises OSError."""
+        return format.scan((self._directory / str(name)).read_bytes(), name.first)
+
+    def remove(self, names: Sequence[Name]) -> None:
+        """Remove segments, the oldest first, so that a crash leaves no hole between those kept. Raises OSError."""
+        for name in names:
+            (self._directory / str(name)).unlink(missing_ok=True)
+            _sync_directory(self._directory)
+
+    def set_aside(self, name: str, body: bytes) -> Path:
+        """Keep a body under `aside/` for a person to look at. Raises OSError."""
+        aside = self._directory / "aside"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        path = aside / name
+        _create(path, body)
+        _sync_directory(aside)
+        return path
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _names(self) -> list[Name]:
+        names = []
+        for path in self._directory.iterdir():
+            if path.suffix == ".new":
+                path.unlink()
+            elif name := format.parse_name(path.name):
+                names.append(name)
+        return sorted(names, key=lambda name: name.number)
+
+    def _recover(self, name: Name) -> Scan | None:
+        """Go on in this segment where that is sound, else cut off its tail and begin a new stream: then None."""
+        scan = self.read(name)
+        path = self._directory / str(name)
+        self._attach(os.open(path, os.O_RDWR | os.O_CLOEXEC), name, scan)
+        os.fsync(self._file)  # what is here now may be in the page cache only, and is taken for safe from here on
+        if scan.clean and scan.boot == self._boot:
+            _sync_directory(self._directory)
+            return scan
+        self._cut()
+        return None
+
+    def _attach(self, file: int, name: Name, scan: Scan) -> None:
+        self.close()
+        self._file, self._name = file, name
+        self._end, self._sealed = scan.end, os.fstat(file).st_size
+        self._next = scan.items[-1].sequence + 1 if scan.items else name.first
+
+    def _last(self, name: Name, after: Name | None) -> int:
+        """The last sequence of a segment, from its successor's name where that is of the same stream."""
+        if after is not None and after.stream == name.stream:
+            return after.first - 1
+        if after is None:
+            return self._next - 1
+        items = self.read(name).items
+        return items[-1].sequence if items else name.first - 1
+
+    def _append(self, data: bytes) -> None:
+        try:
+            _write_all(self._file, data, self._end)
+            os.fdatasync(self._file)
+        except OSError:
+            self._dirty = True
+            with contextlib.suppress(OSError):  # tried again, and then told, before the next write
+                self._cut()
+            raise
+
+    def _cut(self) -> None:
+        """Cut off what follows the last safe frame; the segment takes no more."""
+        os.ftruncate(self._file, self._end)
+        os.fsync(self._file)
+        self._sealed = self._end
+        self._dirty = False
+
+    def _rotate(self, room: int) -> None:
+        self._sealed = self._end  # should this fail half-way, nothing may follow the last frame of the old segment
+        self._begin(self._name.number + 1, self._next, self._name.stream, room)
+
+    def _begin(self, number: int, first: int, stream: bytes, room: int = 0) -> None:
+        name = Name(number, first, stream)
+        size = max(self._size, format.HEADER_SIZE + room)
+        path = self._directory / str(name)
+        unfinished = path.with_name(path.name + ".new")
+        _create(unfinished, format.header(self._boot).ljust(size, b"\0"))
+        unfinished.rename(path)
+        _sync_directory(self._directory)
+        self._attach(os.open(path, os.O_RDWR | os.O_CLOEXEC), name, Scan([], format.HEADER_SIZE, True, self._boot))
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Write a new file and have it on the disk, or leave none."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        _write_all(file, data, 0)
+        os.fsync(file)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,209 @@
+"""Sends a spool's events to whoever leads, one batch in flight, and tells the spool what was taken.
+
+Role: from the spool to the coordinator's acknowledgement (design section 2, Streams).
+Rules: an event leaves the spool only when the coordinator said it is committed; it says where it stands, and sending
+goes on from there, also backwards. A time-out or a new leader closes the socket and sends the same again over a new
+one. `node.core.sending` decides pauses, splitting and setting aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import cast
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from noroshi.node.core import raising
+from noroshi.node.core.sending import Next, Sending
+from noroshi.node.core.spool import Item
+from noroshi.node.daemon.groups import SpoolFailed
+from noroshi.node.daemon.spool import Batch, Spool
+from noroshi.node.wire import codec, sockets
+from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.messages import PROTOCOL, Acknowledged, EventBatch, Refused, Reply, Report, Request
+from noroshi.store.clock import now_us
+
+BATCH_BYTES = 512 * 1024
+TIMEOUT = 5.0
+"""Seconds; a coordinator that dies is noticed by its packets long before."""
+
+_log = logging.getLogger(__name__)
+
+
+class Sender:
+    """`run` as a task; tell it of the leader with `leader_changed`."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        context: zmq.asyncio.Context,
+        *,
+        cluster: str,
+        node: str,
+        incarnation: bytes,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self.acknowledged = 0
+        """Events taken by a coordinator since the start."""
+        self._spool, self._context, self._timeout = spool, context, timeout
+        self._cluster, self._node, self._incarnation = cluster, node, incarnation
+        self._sending = Sending()
+        self._leader: tuple[str, int] | None = None
+        self._connected: tuple[str, int] | None = None
+        self._socket: zmq.asyncio.Socket | None = None
+        self._receiving: asyncio.Future[bytes] | None = None
+        self._news, self._leader_news = asyncio.Event(), asyncio.Event()
+        self._instead: dict[tuple[bytes, int], Report] = {}
+        self._trouble = ""
+        spool.subscribe(self._news.set)
+
+    def leader_changed(self, endpoint: str | None, term: int = 0) -> None:
+        """The coordinator to send to from now on; None: nobody leads. The same endpoint and term change nothing."""
+        leader = None if endpoint is None else (endpoint, term)
+        if leader == self._leader:
+            return
+        self._leader = leader
+        self._leader_news.set()
+        self._news.set()
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        try:
+            while True:
+                self._news.clear()
+                self._leader_news.clear()
+                batch = self._spool.batch(BATCH_BYTES, self._sending.limit)
+                if batch is None or self._leader is None:
+                    await self._news.wait()
+                else:
+                    await self._pause((await self._send(self._leader, batch)).pause)
+        finally:
+            self._close()
+
+    async def _send(self, leader: tuple[str, int], batch: Batch) -> Next:
+        try:
+            reply = await self._ask(leader, self._request(batch))
+        except _Unreadable as error:
+            return await self._set_aside(batch.stream, error.item, str(error))
+        except BadMessage as error:
+            return self._retry(f"an answer that cannot be read: {error}")
+        if isinstance(reply, Acknowledged):
+            return self._took(batch, reply)
+        if isinstance(reply, Refused):
+            return await self._refused(batch, reply)
+        if leader != self._leader:
+            return Next(0.0)
+        return self._retry("no answer" if reply is None else f"an answer to something else: {type(reply).__name__}")
+
+    def _took(self, batch: Batch, reply: Acknowledged) -> Next:
+        position = reply.positions.get(batch.stream)
+        if position is None:
+            return self._retry("an acknowledgement of another stream")
+        self._spool.acknowledge(batch.stream, position)
+        if position < batch.first:
+            return self._retry(f"it stands at {position}, this node sends from {batch.first}")
+        self.acknowledged += min(position, batch.last) - batch.first + 1
+        self._instead = {at: report for at, report in self._instead.items() if at[1] > position}
+        self._note("")
+        return self._sending.advanced()
+
+    async def _refused(self, batch: Batch, reply: Refused) -> Next:
+        if reply.code != "bad-message":
+            return self._retry(f"refused ({reply.code}): {reply.message}", hint=reply.hint)
+        at = (batch.stream, batch.first)
+        step = self._sending.bad(len(batch.items), substitute=at in self._instead)
+        self._note(f"refused as bad: {reply.message}")
+        if step.give_back:
+            del self._instead[at]
+        return await self._set_aside(batch.stream, batch.items[0], reply.message) if step.set_aside else step
+
+    async def _set_aside(self, stream: bytes, item: Item, why: str) -> Next:
+        """Keep a copy and send a notice in its place; the item itself goes only when that was taken."""
+        try:
+            path = await self._spool.set_aside(stream, item)
+        except SpoolFailed as error:
+            return self._retry(str(error))
+        _log.error("an event that the coordinator cannot take is set aside in %s: %s", path, why)
+        supplement = msgspec.json.encode({"set_aside": str(path), "reason": why[:500]}).decode()
+        notice = Report(item.sequence, f"monitor/{self._node}/spool", "ERROR", supplement, now_us())
+        self._instead[stream, item.sequence] = notice
+        return Next(0.0)
+
+    def _request(self, batch: Batch) -> bytes:
+        reports = [self._report(batch.stream, item) for item in batch.items]
+        body = EventBatch(batch.stream, batch.first, batch.oldest, reports)
+        return codec.encode(Request(PROTOCOL, self._cluster, self._node, self._incarnation, body))
+
+    def _report(self, stream: bytes, item: Item) -> Report:
+        if instead := self._instead.get((stream, item.sequence)):
+            return instead
+        try:
+            return raising.report(item)
+        except ValueError as error:
+            raise _Unreadable(item, f"not readable here: {error}") from error
+
+    async def _ask(self, leader: tuple[str, int], request: bytes) -> Reply | None:
+        """The coordinator's reply; None when none came in time or the leader changed meanwhile. Raises BadMessage."""
+        socket = self._open(leader)
+        answered = False
+        try:
+            await socket.send(request, zmq.NOBLOCK)
+            self._receiving = asyncio.ensure_future(socket.recv())
+            await asyncio.wait({self._receiving}, timeout=self._timeout)
+            answered = self._receiving.done() and not self._receiving.cancelled()
+            return codec.replies.decode(self._receiving.result()) if answered else None
+        finally:
+            if not answered:
+                self._close()
+            self._receiving = None
+
+    def _open(self, leader: tuple[str, int]) -> zmq.asyncio.Socket:
+        if self._socket is None or self._connected != leader:
+            self._close()
+            plain = cast(
+                "zmq.Context[zmq.Socket[bytes]]", self._context
+            )  # what its sockets are, `sockets` need not know
+            self._socket = cast("zmq.asyncio.Socket", sockets.requester(plain, leader[0]))
+            self._connected = leader
+        return self._socket
+
+    async def _pause(self, seconds: float) -> None:
+        """Let the pause pass, or a new leader come."""
+        if seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leader_news.wait(), seconds)
+
+    def _retry(self, trouble: str, hint: str = "") -> Next:
+        self._note(trouble, hint)
+        return self._sending.failed()
+
+    def _note(self, trouble: str, hint: str = "") -> None:
+        """Log a trouble when it begins, changes and ends, not at each try."""
+        if trouble != self._trouble:
+            leader = self._leader[0] if self._leader else "nobody"
+            if trouble:
+                _log.warning("events for %s wait: %s%s", leader, trouble, f" ({hint})" if hint else "")
+            else:
+                _log.info("events go to %s again", leader)
+            self._trouble = trouble
+
+    def _close(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+        if self._socket is not None:
+            self._socket.close(linger=0)
+            self._socket = None
+
+
+class _Unreadable(Exception):
+    """An item whose body is no event as this version writes them."""
+
+    def __init__(self, item: Item, why: str) -> None:
+        super().__init__(why)
+        self.item = item
