@@ -1,0 +1,129 @@
+"""The daemon's end of the delivery socket: ROUTER on port+1, called by the coordinator (design section 2).
+
+Role: bytes to `Deliver`, the notifier's `Answer` back to whoever asked; many in flight, answered as they finish.
+Rules: what is no delivery is counted and logged with its sender, and never answered: it has no id. A burst gives way
+to the rest of the daemon, its packets above all, after every few messages. Sends never block: an answer to a
+coordinator that is gone is dropped, and it asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import zmq
+import zmq.asyncio
+
+from noroshi.node.notifier.notifier import Notifier
+from noroshi.node.wire import codec, sockets
+from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.messages import Deliver
+
+BURST = 16
+"""Messages taken before the rest of the event loop has its turn."""
+
+LINGER_MS = 200
+"""How long the last answers of a daemon that ends may take to leave."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class DeliveryCounts:
+    """Since the daemon's start; `unsent` answers found no way back."""
+
+    received: int = 0
+    bad: int = 0
+    answered: int = 0
+    unsent: int = 0
+
+
+class DeliveryServer:
+    """Serves one endpoint; `serve` runs as a task, `close` ends it after the last answers."""
+
+    def __init__(self, context: zmq.asyncio.Context, endpoint: str, notifier: Notifier) -> None:
+        """Binds at once. Raises zmq.ZMQError where the endpoint cannot be bound."""
+        plain = cast("zmq.Context[zmq.Socket[bytes]]", context)
+        self._socket = cast("zmq.asyncio.Socket", sockets.router(plain, endpoint))
+        self._notifier = notifier
+        self._answers: set[asyncio.Task[None]] = set()
+        self._complaints = _Complaints()
+        self.counts = DeliveryCounts()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it is bound; with the port the system chose, where a wildcard was asked for."""
+        return cast("bytes", self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+
+    async def serve(self) -> None:
+        """Take deliveries until cancelled."""
+        while True:
+            for _ in range(BURST):
+                self._take(await self._socket.recv_multipart(copy=False))
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """To be called with `serve` cancelled: the notifier ends what runs, the answers leave, the socket closes."""
+        await self._notifier.close()
+        if self._answers:
+            await asyncio.wait(self._answers)
+        self._socket.close(linger=LINGER_MS)
+
+    def _take(self, frames: Sequence[zmq.Frame]) -> None:
+        self.counts.received += 1
+        try:
+            envelope, message = _opened(frames)
+        except BadMessage as error:
+            self.counts.bad += 1
+            self._complaints.say(f"no delivery, from {_sender(frames)}: {error}")
+            return
+        task = asyncio.create_task(self._deliver(envelope, message))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _deliver(self, envelope: list[bytes], message: Deliver) -> None:
+        answer = await self._notifier.deliver(message)
+        try:
+            await self._socket.send_multipart([*envelope, codec.encode(answer)], flags=zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            self.counts.unsent += 1
+            self._complaints.say(f"the answer to delivery {message.delivery} could not be sent: {error}")
+        else:
+            self.counts.answered += 1
+
+
+class _Complaints:
+    """Warnings of which a flood makes one line a second, with the number left out."""
+
+    def __init__(self, interval: float = 1.0) -> None:
+        self._interval, self._last, self._held = interval, -interval, 0
+
+    def say(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._last < self._interval:
+            self._held += 1
+            return
+        log.warning("%s%s", text, f" (and {self._held} more before)" if self._held else "")
+        self._last, self._held = now, 0
+
+
+def _opened(frames: Sequence[zmq.Frame]) -> tuple[list[bytes], Deliver]:
+    """The way back, and the delivery. A REQ socket puts an empty frame between. Raises BadMessage."""
+    parts = len(frames)
+    if parts not in (2, 3) or (parts == 3 and len(frames[1])):
+        raise BadMessage(f"{parts - 1} frames, one is expected")
+    return [frame.bytes for frame in frames[:-1]], codec.deliveries.decode(frames[-1].buffer)
+
+
+def _sender(frames: Sequence[zmq.Frame]) -> str:
+    """Its address where the socket knows it, and its routing id."""
+    routing_id = frames[0].bytes.hex() if frames else "?"
+    try:
+        address = frames[-1].get("Peer-Address")
+    except (zmq.ZMQError, IndexError):
+        address = "an unknown address"
+    return f"{address} ({routing_id})"

@@ -1,0 +1,228 @@
+"""The notifier of one node: takes deliveries, runs each once, answers (spec 4.7, design section 7).
+
+The way of a delivery: refused for another protocol, another cluster, a term that is over; a repeat waits for the run
+under way or is answered from the record; else: checked by its procedure, given a slot, recorded as started (on the
+disk), run, recorded as ended (on the disk), answered.
+
+Rules: `deliver` never raises for what a coordinator sent or an application did. No delivery blocks another: each is a
+task, and each procedure has slots of its own. What waits for a slot for its whole time limit is refused, since the
+coordinator waits hardly longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from noroshi.node.notifier import account
+from noroshi.node.notifier.default import SystemLog
+from noroshi.node.notifier.message import Message
+from noroshi.node.notifier.procedure import Job, Outcome, Procedure, Refused, failed, to_job
+from noroshi.node.notifier.process import Process
+from noroshi.node.notifier.record import Record
+from noroshi.node.notifier.stream import Stream
+from noroshi.node.wire.messages import PROTOCOL, Answer, Deliver
+from noroshi.store import model
+from noroshi.store.config import NodeConfig, NotifierConfig
+
+MAX_WAITING = 50_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Deliveries under way, and the bytes of their payloads, past which more are refused."""
+
+MAX_ID = 64
+"""Characters of a delivery's id."""
+
+SHUTDOWN = "interrupted by shutdown of this node's daemon"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counts:
+    """Since the daemon's start. `refused` were never tried and are among `failed`; `repeats` are in neither."""
+
+    delivered: int = 0
+    failed: int = 0
+    refused: int = 0
+    repeats: int = 0
+    stale_terms: int = 0
+
+
+class Notifier:
+    """See the module. `close` must be awaited before the event loop ends."""
+
+    def __init__(self, config: NodeConfig, cluster: str, *, device: Path = Path("/dev/log")) -> None:
+        """Opens the record (blocking: at the daemon's start). Raises NoroshiError: unknown user, unusable state."""
+        folder = config.state / "deliveries"
+        settings = config.notifier
+        self.counts = Counts()
+        user = account.resolve(settings.user)
+        self._record = Record(folder)
+        self._process = Process(config.node, _programs(settings), user, folder)
+        self._procedures: Mapping[model.Procedure, Procedure] = {
+            "process": self._process,
+            "message": Message(),
+            "socket": Stream(),
+            "default": SystemLog(device),
+        }
+        self._node, self._cluster, self._default = config.node, cluster, settings.default
+        self._under_way: dict[str, asyncio.Task[Outcome]] = {}
+        self._bytes = 0
+        self._runs: set[asyncio.Task[Outcome]] = set()
+        self._closing = False
+
+    async def deliver(self, message: Deliver) -> Answer:
+        """How the delivery went, however often and with whatever gaps it is asked for."""
+        try:
+            await self._admit(message)
+            result = await asyncio.shield(self._task(message))
+        except Refused as refusal:
+            self.counts.refused += 1
+            self.counts.failed += 1
+            result = failed(str(refusal))
+        return Answer(message.delivery, result.outcome, result.reason, result.output)
+
+    async def close(self) -> None:
+        """End what runs (TERM, grace, KILL), record it as interrupted, refuse the rest, close the record."""
+        self._closing = True
+        for run in self._runs:
+            run.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        self._process.close()
+        await self._record.close()
+
+    async def _admit(self, message: Deliver) -> None:
+        """Raises Refused for what is not for this node now."""
+        if message.protocol != PROTOCOL:
+            raise Refused(f"protocol {message.protocol}; node {self._node} speaks {PROTOCOL}: install one version")
+        if message.cluster != self._cluster:
+            raise Refused(f"cluster {message.cluster!r}; node {self._node} belongs to {self._cluster!r}")
+        if not 0 < len(message.delivery) <= MAX_ID:
+            raise Refused(f"a delivery id has 1 to {MAX_ID} characters, not {len(message.delivery)}")
+        if message.term > self._record.term:
+            await _recorded(self._record.raise_term(message.term))
+        if message.term < self._record.term:
+            self.counts.stale_terms += 1
+            hint = f"a shared directory made anew begins again at 1: then remove {self._node}'s state/deliveries"
+            raise Refused(f"term {message.term} is over, term {self._record.term} has been heard ({hint})")
+
+    def _task(self, message: Deliver) -> asyncio.Task[Outcome]:
+        if self._closing:
+            raise Refused(SHUTDOWN)
+        if (task := self._under_way.get(message.delivery)) is not None:
+            self.counts.repeats += 1
+            return task
+        size = len(message.payload)
+        if len(self._under_way) >= MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES:
+            raise Refused(f"node {self._node} has {len(self._under_way)} deliveries under way already")
+        task = asyncio.create_task(self._settle(message))
+        self._under_way[message.delivery] = task
+        self._bytes += size
+        task.add_done_callback(lambda _: self._forget(message.delivery, size))
+        return task
+
+    def _forget(self, delivery: str, size: int) -> None:
+        del self._under_way[delivery]
+        self._bytes -= size
+
+    async def _settle(self, message: Deliver) -> Outcome:
+        try:
+            known = await self._known(message.delivery)
+            if known is not None:
+                self.counts.repeats += 1
+                return known
+            result = await self._perform(message)
+        except Refused as refusal:
+            self.counts.refused += 1
+            result = failed(str(refusal))
+        except Exception as error:
+            result = self._own_fault(message.delivery, error)
+        if result.outcome == "delivered":
+            self.counts.delivered += 1
+        else:
+            self.counts.failed += 1
+        return result
+
+    async def _known(self, delivery: str) -> Outcome | None:
+        try:
+            return await self._record.result(delivery)
+        except (OSError, ValueError) as error:
+            raise Refused(f"it is recorded on node {self._node}, but its record cannot be read: {error}") from error
+
+    async def _perform(self, message: Deliver) -> Outcome:
+        procedure, job = self._resolve(message)
+        await procedure.check(job)
+        async with self._slot(procedure, job):
+            await _recorded(self._record.started(job.delivery))
+            result = await self._run(procedure, job)
+        await self._note(job.delivery, result)
+        return result
+
+    def _resolve(self, message: Deliver) -> tuple[Procedure, Job]:
+        """The procedure and what it is to deliver; `default` is what node.yaml says, else the system log."""
+        if message.procedure == "default" and self._default is not None:
+            return self._procedures[self._default.procedure], to_job(message, self._default.application)
+        return self._procedures[message.procedure], to_job(message, message.application)
+
+    @asynccontextmanager
+    async def _slot(self, procedure: Procedure, job: Job) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(job.timeout):
+                await procedure.slots.acquire()
+        except TimeoutError:
+            why = "too many deliveries of this kind run here"
+            raise Refused(f"waited {job.timeout:g} s on node {self._node} without being started: {why}") from None
+        try:
+            if self._closing:
+                raise Refused(SHUTDOWN)
+            yield
+        finally:
+            procedure.slots.release()
+
+    async def _run(self, procedure: Procedure, job: Job) -> Outcome:
+        """The procedure's outcome; `failed` also at shutdown and for a fault of the procedure itself."""
+        if self._closing:
+            return failed(SHUTDOWN)
+        run = asyncio.create_task(procedure.run(job))  # a task of its own: `close` cancels this and nothing else
+        self._runs.add(run)
+        try:
+            return await run
+        except asyncio.CancelledError:
+            return failed(SHUTDOWN)
+        except Exception as error:
+            return self._own_fault(job.delivery, error)
+        finally:
+            self._runs.discard(run)
+
+    def _own_fault(self, delivery: str, error: Exception) -> Outcome:
+        log.error("delivery %s: an error in Noroshi itself", delivery, exc_info=error)
+        return failed(f"an error in Noroshi itself, see the log of node {self._node}: {error!r}")
+
+    async def _note(self, delivery: str, result: Outcome) -> None:
+        """The result is true whether or not it can be written down; while this daemon lives it is also remembered."""
+        try:
+            await self._record.ended(delivery, result)
+        except OSError as error:
+            log.error(
+                "delivery %s: its result could not be recorded: %s (make room in the state directory)", delivery, error
+            )
+
+
+def _programs(settings: NotifierConfig) -> list[str]:
+    """What may be started here: the list, and the program that node.yaml itself names as the default."""
+    default = settings.default
+    if default is None or default.procedure != "process" or not isinstance(default.application, list):
+        return list(settings.programs)
+    return [*settings.programs, default.application[0]]
+
+
+async def _recorded(write: Awaitable[None]) -> None:
+    try:
+        await write
+    except OSError as error:
+        hint = "make room in the state directory of this node, or look at its disk"
+        raise Refused(f"not started, it could not be recorded: {error.strerror or error} ({hint})") from error

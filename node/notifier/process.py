@@ -1,0 +1,174 @@
+"""Procedure process [C10]: start a program on this node (spec 4.7).
+
+Rules: only programs that `notifier.programs` of node.yaml lists by their exact path; no shell; as `notifier.user`.
+`wait: exited` is delivered when the program ended with status 0 within the time limit; past it the program's group
+gets TERM, after 2 s KILL. `wait: started` is delivered when it started; it then runs without limit, its output unread.
+At most 64 programs whose end is awaited run at once. Starts take turns with the rest of the daemon, one a round of the
+event loop, so that a burst of them delays no packet by more than one start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+from collections.abc import Collection
+from pathlib import Path
+
+from noroshi.node.notifier import child, environment
+from noroshi.node.notifier.account import Account
+from noroshi.node.notifier.aside import Aside
+from noroshi.node.notifier.child import Child, Output
+from noroshi.node.notifier.procedure import Job, Outcome, Refused, delivered, failed
+
+MAX_RUNNING = 64
+
+FRESH = 1.0
+"""Seconds for which a program's file that was read counts as readable."""
+
+_HINTS = {
+    errno.ENOENT: "the program or the interpreter of its #! line is missing on this node",
+    errno.EACCES: "it must be executable, and its directories searchable, by the user it runs as",
+    errno.ENOEXEC: "a script needs a #! line, a binary must be made for this machine",
+    errno.E2BIG: "the arguments are too long",
+    errno.EMFILE: "raise the daemon's limit of open files",
+    errno.EAGAIN: "the limit of processes is reached",
+    errno.ENOMEM: "the machine is out of memory",
+}
+
+
+class Process:
+    """Starts programs; see the module."""
+
+    def __init__(self, node: str, programs: Collection[str], account: Account, folder: Path) -> None:
+        """`folder`: where the output of running programs lies, in files without a name."""
+        self.slots = asyncio.Semaphore(MAX_RUNNING)
+        self._node, self._programs = node, frozenset(programs)
+        self._account, self._folder = account, folder
+        self._base = environment.base(account)
+        self._turn = asyncio.Lock()
+        self._left: set[Child] = set()
+        self._files: Aside[None] = Aside()
+        self._read_at: dict[str, float] = {}
+
+    async def check(self, job: Job) -> None:
+        """Raises Refused for anything but a listed program with arguments."""
+        program = _arguments(job)[0]
+        if program not in self._programs:
+            hint = "add it there and restart the node daemon"
+            raise Refused(f"program {program} is not in notifier.programs of node {self._node}: {hint}")
+        await self._reach(program, job.timeout)
+
+    async def run(self, job: Job) -> Outcome:
+        """Start it, and await its end where the job says so."""
+        try:
+            running = await self._start(job)
+        except OSError as error:
+            return failed(_cannot_start(error))
+        if job.wait == "started":
+            self._leave(running)
+            return delivered(f"started as process {running.pid}")
+        return await self._await_end(running, job.timeout)
+
+    def close(self) -> None:
+        """Let go of the programs that were only to be started."""
+        for running in self._left:
+            running.abandon()
+        self._left.clear()
+
+    async def _reach(self, program: str, limit: float) -> None:
+        """A program on a disk that hangs would stop the whole daemon at exec, so its file is read first, aside."""
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at.get(program, -FRESH) < FRESH:
+            return
+        try:
+            await self._files.call(program, lambda: _read_first_byte(program), limit)
+        except TimeoutError:
+            raise Refused(f"the disk that holds {program} does not answer") from None
+        except OSError:
+            return  # the start itself says what is wrong, and an executable need not be readable
+        self._read_at[program] = now
+
+    async def _start(self, job: Job) -> Child:
+        async with self._turn:
+            await asyncio.sleep(0)
+            return self._start_now(job)
+
+    def _start_now(self, job: Job) -> Child:
+        output = Output(self._folder, self._account) if job.wait == "exited" else None
+        variables = {**self._base, **environment.variables(job)}
+        try:
+            return child.start(_arguments(job), variables, job.payload, self._account, output)
+        except BaseException:
+            if output is not None:
+                output.close()
+            raise
+
+    async def _await_end(self, running: Child, limit: float) -> Outcome:
+        try:
+            in_time = await running.watch(limit)
+            ended_by = "" if in_time else await running.end()
+        except asyncio.CancelledError:
+            await running.end()
+            self._let_go(running)
+            raise
+        output = running.output.last() if running.output is not None else ""
+        status = self._let_go(running)
+        if not in_time:
+            return failed(_past_limit(limit, ended_by), output)
+        return _outcome(status or 0, output)
+
+    def _let_go(self, running: Child) -> int | None:
+        """Reap it where it has ended; its return code."""
+        if running.ended.done():
+            return running.close()
+        self._leave(running)
+        return None
+
+    def _leave(self, running: Child) -> None:
+        self._left.add(running)
+        running.ended.add_done_callback(lambda _: self._reap(running))
+
+    def _reap(self, running: Child) -> None:
+        if running in self._left:
+            self._left.discard(running)
+            running.close()
+
+
+def _arguments(job: Job) -> list[str]:
+    arguments = job.application
+    if not isinstance(arguments, list) or not arguments:
+        raise Refused(f"the application of a process is [program, argument, ...], not {arguments!r}")
+    if any("\0" in argument for argument in arguments):
+        raise Refused(f"a NUL in the arguments of {arguments[0]!r}")
+    return arguments
+
+
+def _read_first_byte(program: str) -> None:
+    with Path(program).open("rb", buffering=0) as file:
+        file.read(1)
+
+
+def _cannot_start(error: OSError) -> str:
+    hint = _HINTS.get(error.errno or 0)
+    return f"cannot start: {error.strerror or error}" + (f" ({hint})" if hint else "")
+
+
+def _outcome(status: int, output: str) -> Outcome:
+    if status == 0:
+        return delivered("exit status 0", output)
+    if status > 0:
+        return failed(f"exit status {status}", output)
+    return failed(f"killed by signal {-status} ({_signal_name(-status)})", output)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "real-time"
+
+
+def _past_limit(limit: float, ended_by: str) -> str:
+    how = f"ended by {ended_by}" if ended_by else "not even KILL ends it, it is stuck in the kernel"
+    return f"time limit of {limit:g} s: {how}"
