@@ -1,0 +1,134 @@
+"""The desk: which manager works on which message, and what happens between them.
+
+Role: everything decided in a turn is decided below here, inside one transaction. A desk belongs to one consistent
+state of the database: after a rollback it is thrown away and a new one is restored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from noroshi.node.coordinator.definitions import DefinitionManager
+from noroshi.node.coordinator.events import EventStreams
+from noroshi.node.coordinator.intake import Asked
+from noroshi.node.coordinator.lines import LogManager
+from noroshi.node.coordinator.nodes import NodeJudge
+from noroshi.node.coordinator.notifications import NotificationManager
+from noroshi.node.coordinator.search import BoundedSearch
+from noroshi.node.coordinator.states import StateManager
+from noroshi.node.coordinator.turn import Turn
+from noroshi.node.core.subject import NodeState
+from noroshi.node.wire.messages import (
+    Acknowledged,
+    Answer,
+    EventBatch,
+    Heard,
+    ImportDefinitions,
+    LogBatch,
+    Reply,
+    Views,
+)
+from noroshi.store.config import Cluster
+from noroshi.store.connection import Connection
+from noroshi.store.layout import Layout
+from noroshi.store.tables import meta
+
+log = logging.getLogger(__name__)
+
+Item = Asked | Answer | Heard | Views
+
+
+@dataclass(frozen=True)
+class Term:
+    """Whose desk it is."""
+
+    node: str
+    term: int
+    endpoint: str
+    cluster: Cluster
+    layout: Layout
+
+
+class Desk:
+    """`search` runs the definitions' patterns; `reopened(node)` is told of a node that came back from the dead."""
+
+    def __init__(self, term: Term, search: BoundedSearch, reopened: Callable[[str], None]) -> None:
+        self._term, self._reopened = term, reopened
+        slack = 2 * term.cluster.heartbeat.interval
+        self.definitions = DefinitionManager(term.layout, term.cluster.names, term.term)
+        self.states = StateManager(term.node, self.definitions, self._notify)
+        self.streams = EventStreams(self.states)
+        self.notifications = NotificationManager(
+            term.node, term.cluster.name, term.term, slack, self.states.store_failure
+        )
+        self.lines = LogManager(self.definitions, self._notify, search, self.streams.gap, self._slow_pattern)
+        self.nodes = NodeJudge(term.cluster, term.node, self._node_changed, self._seen)
+
+    def restore(self, connection: Connection, turn: Turn) -> None:
+        """Take over what the database holds; a term's first desk also says that it leads."""
+        self.definitions.restore(connection)
+        self.nodes.restore(connection, turn)
+        self.notifications.restore(connection, turn, self.nodes.states())
+        if meta.get(connection, "term") != str(self._term.term):
+            self._begin_term(connection, turn)
+
+    def _begin_term(self, connection: Connection, turn: Turn) -> None:
+        own = self._term
+        meta.put(connection, "term", str(own.term))
+        wrong = self.definitions.seed(connection, turn.at)
+        self._seen(connection, turn, "coordinator", "OK", f"{own.node} leads, term {own.term}")
+        if wrong is not None:
+            self._seen(connection, turn, f"monitor/{own.node}/definitions", "ERROR", wrong)
+
+    def work(self, connection: Connection, turn: Turn, item: Item) -> None:
+        """One message; its reply, if it has one, waits in the turn for the commit."""
+        match item:
+            case Asked():
+                turn.replies.append((item.route, self._reply(connection, turn, item)))
+            case Answer():
+                self.notifications.answer(connection, turn, item)
+            case Heard():
+                position = self.streams.accept(connection, turn, item.node, item.batch, "deferred")
+                turn.positions[item.batch.stream] = position
+            case Views():
+                self.nodes.observe(connection, turn, item)
+
+    def finish(self, connection: Connection, turn: Turn) -> None:
+        """The end of a turn: what time alone brings, and what was only counted."""
+        self.notifications.tick(connection, turn)
+        self.states.flush(connection)
+
+    def next_deadline(self) -> float | None:
+        """When a turn is due though nothing arrives, monotonic seconds."""
+        return self.notifications.next_deadline()
+
+    def _reply(self, connection: Connection, turn: Turn, asked: Asked) -> Reply:
+        node, body = asked.request.node, asked.request.body
+        match body:
+            case EventBatch():
+                position = self.streams.accept(connection, turn, node, body, "events")
+                return Acknowledged(self._term.term, {body.stream: position})
+            case LogBatch():
+                return Acknowledged(self._term.term, self.lines.accept(connection, turn, node, body))
+            case ImportDefinitions():
+                return self.definitions.work(connection, turn, body)
+        return Acknowledged(self._term.term)
+
+    def _notify(self, connection: Connection, turn: Turn, *arguments: object) -> None:
+        self.notifications.notify(connection, turn, *arguments)  # type: ignore[arg-type]
+
+    def _slow_pattern(self, connection: Connection, turn: Turn, pattern: str, aside: bool) -> None:
+        state, what = ("ERROR", "set aside until the next coordinator") if aside else ("WARNING", "ran out of time")
+        what = f"pattern {pattern!r} {what}: simplify it"
+        self._seen(connection, turn, f"monitor/{self._term.node}/definitions", state, what)
+
+    def _seen(self, connection: Connection, turn: Turn, event: str, state: str, supplement: str) -> None:
+        """An event of the coordinator's own."""
+        self.states.accept(connection, turn, self._term.node, event, state, supplement)
+
+    def _node_changed(self, connection: Connection, turn: Turn, node: str, state: NodeState) -> None:
+        if state == "UP":
+            self._reopened(node)
+        self.notifications.node_changed(connection, turn, node, state)

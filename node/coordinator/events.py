@@ -1,0 +1,46 @@
+"""Event streams: what of a batch is new goes to the state manager, exactly once (design section 2, Streams)."""
+
+from __future__ import annotations
+
+from noroshi.node.coordinator.states import StateManager
+from noroshi.node.coordinator.turn import Turn
+from noroshi.node.core.receiver import take
+from noroshi.node.wire.messages import EventBatch
+from noroshi.store.connection import Connection
+from noroshi.store.tables import nodes, streams
+
+
+class EventStreams:
+    """Keeps the last sequence of each stream in memory; a rollback throws the whole object away."""
+
+    def __init__(self, states: StateManager) -> None:
+        self._states = states
+        self._last: dict[bytes, int | None] = {}
+
+    def accept(self, connection: Connection, turn: Turn, node: str, batch: EventBatch, kind: str) -> int:
+        """Take what is new of a batch; the last sequence taken of its stream afterwards."""
+        last = self._position(connection, batch.stream)
+        taken = take(batch.first, batch.oldest, len(batch.reports), last)
+        if taken is None:
+            return last or 0
+        if taken.lost:
+            self.gap(connection, turn, node, f"{kind} stream", taken.lost)
+        for report in batch.reports[taken.skip :]:
+            self._states.accept(
+                connection, turn, node, report.event, report.state, report.supplement, report.observed_at
+            )
+        if taken.position != last:
+            streams.advance(connection, batch.stream, nodes.node_id(connection, node), kind, taken.position, turn.at)
+            self._last[batch.stream] = taken.position
+        return taken.position
+
+    def gap(self, connection: Connection, turn: Turn, node: str, source: str, lost: int) -> None:
+        """Record as an event that something of a stream can no longer come."""
+        self._states.accept(
+            connection, turn, node, f"monitor/{node}/streams", "ERROR", f"{source}: {lost} lost, no longer kept"
+        )
+
+    def _position(self, connection: Connection, stream: bytes) -> int | None:
+        if stream not in self._last:
+            self._last[stream] = streams.last(connection, stream)
+        return self._last[stream]

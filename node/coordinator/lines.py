@@ -1,0 +1,85 @@
+"""The shared log manager (22b): stores each selected line, then asks for notification where a definition matches.
+
+Rules: order of arrival, and per source the order of the file. Duplicate control is not applied to lines (spec 3.2). A
+definition's pattern runs bounded (`search.py`); one that runs out of time is told as an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from noroshi.node.coordinator import payload
+from noroshi.node.coordinator.definitions import DefinitionManager
+from noroshi.node.coordinator.search import BoundedSearch
+from noroshi.node.coordinator.states import Notifier
+from noroshi.node.coordinator.turn import Turn
+from noroshi.node.core.receiver import take_part
+from noroshi.node.wire.messages import LogBatch, LogPart
+from noroshi.store.connection import Connection
+from noroshi.store.model import Definition
+from noroshi.store.tables import logs as table
+from noroshi.store.tables import nodes, streams
+
+GapFound = Callable[[Connection, Turn, str, str, int], None]
+"""(connection, turn, node, source, bytes lost)"""
+SlowPattern = Callable[[Connection, Turn, str, bool], None]
+"""(connection, turn, pattern, whether it is set aside now)"""
+
+
+class LogManager:
+    """`gap` records bytes that can no longer come, `slow` a pattern that ran out of time."""
+
+    def __init__(
+        self, definitions: DefinitionManager, notify: Notifier, search: BoundedSearch, gap: GapFound, slow: SlowPattern
+    ) -> None:
+        self._definitions, self._notify, self._search = definitions, notify, search
+        self._gap, self._slow = gap, slow
+        self._positions: dict[bytes, int | None] = {}
+        self._sources: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def accept(self, connection: Connection, turn: Turn, node: str, batch: LogBatch) -> dict[bytes, int]:
+        """Take the parts that are new; where each stream stands afterwards."""
+        return {part.stream: self._accept_part(connection, turn, node, part) for part in batch.parts}
+
+    def _accept_part(self, connection: Connection, turn: Turn, node: str, part: LogPart) -> int:
+        taken = take_part(part.start, part.end, self._position(connection, part.stream))
+        if not taken.taken:
+            return taken.position
+        if taken.lost:
+            self._gap(connection, turn, node, part.source, taken.lost)
+        node_id, source_id = self._source_id(connection, node, part.source)
+        if part.lines:
+            self._store(connection, turn, node, source_id, part)
+        streams.advance(connection, part.stream, node_id, "log", taken.position, turn.at)
+        self._positions[part.stream] = taken.position
+        return taken.position
+
+    def _store(self, connection: Connection, turn: Turn, node: str, source_id: int, part: LogPart) -> None:
+        defined = self._definitions.matcher.source(node, part.source)
+        first = table.last_id(connection) + 1 if defined else 0
+        at = turn.at
+        table.add_lines(connection, [(source_id, part.observed_at, at, line) for line in part.lines])
+        for definition in defined:
+            self._notify_matching(connection, turn, definition, first, part.lines)
+
+    def _notify_matching(
+        self, connection: Connection, turn: Turn, definition: Definition, first: int, lines: list[str]
+    ) -> None:
+        for place in self._search.found(definition.pattern, lines):
+            row = table.log_by_id(connection, first + place)
+            if row is not None:
+                self._notify(connection, turn, definition, payload.of_line(row))
+        while self._search.complaints:
+            self._slow(connection, turn, *self._search.complaints.pop())
+
+    def _position(self, connection: Connection, stream: bytes) -> int | None:
+        if stream not in self._positions:
+            self._positions[stream] = streams.last(connection, stream)
+        return self._positions[stream]
+
+    def _source_id(self, connection: Connection, node: str, source: str) -> tuple[int, int]:
+        key = (node, source)
+        if key not in self._sources:
+            node_id = nodes.node_id(connection, node)
+            self._sources[key] = (node_id, nodes.source_id(connection, node_id, source))
+        return self._sources[key]

@@ -1,0 +1,171 @@
+"""The notification manager (22c): the engine's shell in the coordinator.
+
+Role: stores what the engine decides in the turn's transaction and lines up what the commit releases. After a take-over
+or a rollback a new one is built from the database, which then behaves as the one that never stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from noroshi.node.coordinator import payload
+from noroshi.node.coordinator.turn import Turn
+from noroshi.node.core import actions as act
+from noroshi.node.core.engine import Engine
+from noroshi.node.core.subject import (
+    Answered,
+    Input,
+    NodeChanged,
+    NodeState,
+    Notify,
+    PastAttempt,
+    PendingNotification,
+    Subject,
+)
+from noroshi.node.wire.messages import PROTOCOL, Answer, Deliver
+from noroshi.store.connection import Connection
+from noroshi.store.model import Definition
+from noroshi.store.tables import definitions, events, logs
+from noroshi.store.tables import notifications as table
+from noroshi.store.tables.notifications import AttemptRow, NotificationRow
+
+log = logging.getLogger(__name__)
+
+StoreFailure = Callable[[Connection, Turn, int, str], Sequence[Notify]]
+"""Stores the notification-failure event of a notification; gives what is to be notified of it (S10)."""
+
+
+class NotificationManager:
+    """Feeds the engine, applies its actions. `cluster` and `term` go into every delivery."""
+
+    def __init__(self, own_node: str, cluster: str, term: int, slack: float, store_failure: StoreFailure) -> None:
+        self._own_node, self._cluster, self._term, self._slack = own_node, cluster, term, slack
+        self._store_failure = store_failure
+        self._definition_names: dict[int, str] = {}
+        self._engine: Engine
+
+    def restore(self, connection: Connection, turn: Turn, node_states: Mapping[str, NodeState]) -> None:
+        """Begin from the database: node states first, then everything unfinished."""
+        self._engine = Engine(self._own_node, self._slack, lambda: secrets.token_hex(8), table.last_id(connection) + 1)
+        for node, state in node_states.items():
+            self._engine.handle(NodeChanged(node, state), turn.now)
+        pending = [found for row in table.unfinished(connection) if (found := _pending(connection, row))]
+        self._definition_names = {item.id: item.definition.name if item.definition else "" for item in pending}
+        self._apply(connection, turn, self._engine.restore(pending, turn.now))
+
+    def notify(self, connection: Connection, turn: Turn, definition: Definition | None, subject: Subject) -> None:
+        """S1 said yes."""
+        self._handle(connection, turn, Notify(definition, subject))
+
+    def answer(self, connection: Connection, turn: Turn, answer: Answer) -> None:
+        """A node says how a delivery went."""
+        self._handle(connection, turn, Answered(answer.delivery, answer.outcome, answer.reason, answer.output))
+
+    def node_changed(self, connection: Connection, turn: Turn, node: str, state: NodeState) -> None:
+        """A node was declared to be in another state."""
+        self._handle(connection, turn, NodeChanged(node, state))
+
+    def tick(self, connection: Connection, turn: Turn) -> None:
+        """Time limits that have passed."""
+        self._apply(connection, turn, self._engine.tick(turn.now))
+
+    def next_deadline(self) -> float | None:
+        """When `tick` is due next, monotonic seconds."""
+        return self._engine.next_deadline()
+
+    def _handle(self, connection: Connection, turn: Turn, item: Input) -> None:
+        self._apply(connection, turn, self._engine.handle(item, turn.now))
+
+    def _apply(self, connection: Connection, turn: Turn, actions: Sequence[act.Action]) -> None:
+        for action in actions:
+            self._apply_one(connection, turn, action)
+
+    def _apply_one(self, connection: Connection, turn: Turn, action: act.Action) -> None:
+        match action:
+            case act.Opened():
+                self._opened(connection, turn, action)
+            case act.AttemptStarted():
+                table.add_attempt(connection, _attempt_row(action, None), turn.at)
+                self._send(turn, action)
+            case act.AttemptRepeated(attempt=attempt):
+                self._send(turn, attempt)
+            case act.AttemptSkipped():
+                table.add_attempt(connection, _attempt_row(action, "skipped", action.reason), turn.at)
+            case act.AttemptEnded():
+                table.end_attempt(connection, action.delivery, action.outcome, action.reason, action.output, turn.at)
+            case act.LateAnswer():
+                note = f"{action.outcome} {action.reason}".strip()
+                table.note_late_answer(connection, action.delivery, note, action.output)
+            case act.Closed():
+                table.close_notification(connection, action.notification, action.status, action.reason, turn.at)
+                self._definition_names.pop(action.notification, None)
+            case act.RaiseFailure():
+                for item in self._store_failure(connection, turn, action.notification, action.supplement):
+                    self._handle(connection, turn, item)
+
+    def _opened(self, connection: Connection, turn: Turn, action: act.Opened) -> None:
+        subject = action.subject
+        self._definition_names[action.notification] = action.definition
+        row = NotificationRow(
+            action.notification,
+            action.definition,
+            action.version,
+            subject.event_id,
+            subject.log_id,
+            subject.failure_of,
+        )
+        table.add_notification(connection, row, turn.at)
+
+    def _send(self, turn: Turn, attempt: act.AttemptStarted) -> None:
+        name = self._definition_names.get(attempt.notification, "")
+        message = Deliver(
+            protocol=PROTOCOL,
+            cluster=self._cluster,
+            term=self._term,
+            delivery=attempt.delivery,
+            procedure=attempt.procedure,
+            application=attempt.application,
+            wait=attempt.wait,
+            reply=attempt.reply,
+            timeout=attempt.timeout,
+            payload=payload.addressed(attempt.payload, attempt.delivery, name),
+        )
+        turn.deliveries.append((attempt.node, message))
+
+
+def _attempt_row(action: act.AttemptStarted | act.AttemptSkipped, outcome: str | None, reason: str = "") -> AttemptRow:
+    return AttemptRow(
+        notification=action.notification,
+        delivery=action.delivery,
+        priority=action.priority,
+        node=action.node,
+        procedure=action.procedure,
+        application=msgspec.json.encode(action.application).decode(),
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def _pending(connection: Connection, row: NotificationRow) -> PendingNotification | None:
+    subject = _subject(connection, row)
+    if subject is None:
+        log.error("notification %d tells of a row that is gone and is left as it is", row.id)
+        return None
+    attempts = tuple(
+        PastAttempt(past.delivery, past.priority, past.node, past.outcome, past.reason)  # type: ignore[arg-type]
+        for past in table.attempts_of(connection, row.id)
+    )
+    definition = definitions.at_version(connection, row.definition, row.version) if row.definition else None
+    return PendingNotification(row.id, definition, subject, row.status, attempts)  # type: ignore[arg-type]
+
+
+def _subject(connection: Connection, row: NotificationRow) -> Subject | None:
+    if row.event_id is not None:
+        event = events.event_by_id(connection, row.event_id)
+        return None if event is None else payload.of_event(event, row.failure_of)
+    line = None if row.log_id is None else logs.log_by_id(connection, row.log_id)
+    return None if line is None else payload.of_line(line)

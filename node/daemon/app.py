@@ -1,0 +1,239 @@
+"""The node daemon: wires the parts of one server together, runs them, stops them in order.
+
+Rules: one asyncio loop that never touches the shared disk and never runs a user's pattern. Parts are opened in the
+order in which the later ones need the earlier, and closed the other way round; a part that fails to open ends the start
+with an error that says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import zmq.asyncio
+
+from noroshi.node.core.packet import Run
+from noroshi.node.daemon.agent import Agent
+from noroshi.node.daemon.deferring import Deferring, to_heard
+from noroshi.node.daemon.deliveries import DeliveryServer
+from noroshi.node.daemon.dropbox import DropBox
+from noroshi.node.daemon.intake import Intake
+from noroshi.node.daemon.leadership import Callbacks as LinkCallbacks
+from noroshi.node.daemon.leadership import CoordinatorLink, Leadership
+from noroshi.node.daemon.logmonitor import LogMonitor
+from noroshi.node.daemon.monitoring import Monitoring
+from noroshi.node.daemon.packets import Callbacks as PacketCallbacks
+from noroshi.node.daemon.packets import PacketExchange
+from noroshi.node.daemon.sender import Sender
+from noroshi.node.daemon.spool import Loss, Spool
+from noroshi.node.daemon.state import StateLock, cluster_of
+from noroshi.node.daemon.systemd import ServiceManager
+from noroshi.node.monitors import registry
+from noroshi.node.notifier.notifier import Notifier
+from noroshi.node.wire.messages import PROTOCOL, Hello, Leading
+from noroshi.node.wire.raising import Raise
+from noroshi.store.config import Cluster, NodeConfig, check_pair, load_node
+from noroshi.store.errors import ConfigError, NoroshiError
+
+log = logging.getLogger(__name__)
+
+ANSWER_LIMIT = 15.0
+"""Seconds a coordinator may be silent before it is ended: longer than a disk that is merely slow."""
+
+
+def run(config: Path) -> int:
+    """Until SIGTERM or SIGINT; the exit status. Raises NoroshiError for what the operator must mend."""
+    node = load_node(config)
+    lock = StateLock(node)
+    try:
+        cluster = cluster_of(node)
+        problems = check_pair(node, cluster)
+        if problems:
+            raise ConfigError(problems)
+        asyncio.run(Daemon(node, cluster).run())
+    finally:
+        lock.release()
+    return 0
+
+
+class Daemon:
+    """`run` does everything."""
+
+    def __init__(self, node: NodeConfig, cluster: Cluster) -> None:
+        self._node, self._cluster = node, cluster
+        self._incarnation = secrets.token_bytes(8)
+        self._systemd = ServiceManager()
+        self._stopping = asyncio.Event()
+        self._leader: tuple[str | None, int] = (None, 0)
+        self._failure: BaseException | None = None
+        self._raising: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Open the parts, run until asked to stop, close them."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        async with AsyncExitStack() as parts:
+            await self._open(parts)
+            self._warn()
+            self._systemd.ready(f"node {self._node.node} of cluster {self._cluster.name}")
+            log.info("node %s of cluster %s is up", self._node.node, self._cluster.name)
+            await self._until_stopped()
+            self._systemd.stopping()
+        log.info("node %s has stopped", self._node.node)
+
+    def _warn(self) -> None:
+        if self._cluster.security == "none":
+            log.warning("security is none in cluster.yaml: anybody who reaches the ports can take part")
+
+    # --- opening --------------------------------------------------------------------------------------------------
+
+    async def _open(self, parts: AsyncExitStack) -> None:
+        context = zmq.asyncio.Context()
+        parts.callback(context.destroy, 0)
+        events = await self._spool(parts, "events")
+        deferred = await self._spool(parts, "deferred")
+        self._open_packets(context)
+        self._intake = Intake(
+            events,
+            deferred,
+            wanted=self._node.events.allows,
+            deferred_most=self._packets.packer.largest_item,
+        )
+        self._deferring = Deferring(deferred, self._packets)
+        await self._open_notifier(parts, context)
+        await self._open_leadership(parts)
+        self._sender = Sender(
+            events, context, cluster=self._cluster.name, node=self._node.node, incarnation=self._incarnation
+        )
+        self._task(parts, self._sender.run())
+        self._logs = LogMonitor(self._node, self._cluster, self._incarnation, self._raise_event)
+        await self._logs.start()
+        parts.push_async_callback(self._logs.stop)
+        agent = await Agent.open(self._node.run, self._intake)
+        parts.push_async_callback(agent.close)
+        self._task(parts, DropBox(self._node.state / "drop", self._intake).run())
+        monitoring = Monitoring(
+            self._node.node, registry.build(self._node.node, self._node.monitors), self._raise_event
+        )
+        monitoring.start()
+        parts.push_async_callback(monitoring.stop)
+        # Last opened, first closed: the goodbye goes out before anything else of this node ends.
+        self._packet_task = self._task(parts, self._packets.run())
+        parts.push_async_callback(self._packets.stop)
+
+    async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
+        spool = await Spool.open(self._node.state / "spool" / name, on_loss=self._lost)
+        parts.push_async_callback(spool.close)
+        return spool
+
+    def _open_packets(self, context: zmq.asyncio.Context) -> None:
+        callbacks = PacketCallbacks(
+            items=self._items,
+            change=lambda node, old, new: log.info("%s: %s -> %s", node, old.name, new.name),
+            acknowledged=lambda positions: self._deferring.acknowledged(positions),
+            period=self._period,
+        )
+        self._packets = PacketExchange(self._cluster, self._node.node, self._incarnation, context, callbacks)
+        self._packets.open()
+
+    async def _open_notifier(self, parts: AsyncExitStack, context: zmq.asyncio.Context) -> None:
+        endpoint = self._cluster.node(self._node.node).notifier
+        notifier = Notifier(self._node, self._cluster.name)
+        try:
+            server = DeliveryServer(context, endpoint, notifier)
+        except zmq.ZMQError as error:
+            raise NoroshiError(
+                "cannot listen for deliveries",
+                on=endpoint,
+                why=str(error),
+                hint="another program has the port (ss -ltnp), or the address is not this host's: see cluster.yaml",
+            ) from error
+        parts.push_async_callback(server.close)
+        self._task(parts, server.serve())
+
+    async def _open_leadership(self, parts: AsyncExitStack) -> None:
+        hello = Hello(PROTOCOL, self._cluster.name, self._node.node, self._incarnation)
+        callbacks = LinkCallbacks(self._leading, self._led, self._packets.acknowledge)
+        self._link = CoordinatorLink(self._node.run / "coordinator.sock", hello, callbacks)
+        await self._link.start()
+        parts.push_async_callback(self._link.stop)
+        self._leadership = Leadership(self._link, self._node.file, ANSWER_LIMIT)
+        parts.push_async_callback(self._leadership.stop)
+
+    def _task(self, parts: AsyncExitStack, work: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        task.add_done_callback(self._task_ended)
+        parts.push_async_callback(_cancel, task)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """A part that ends by itself has failed: stop in order, and let a supervisor begin anew."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a part of the daemon failed; it stops", exc_info=error)
+            self._failure = error
+            self._stopping.set()
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    async def _until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._stopping.wait(), self._systemd.watchdog or None)
+            except TimeoutError:
+                self._systemd.alive()
+        if self._failure is not None:
+            raise NoroshiError("a part of the daemon failed", why=str(self._failure), hint="see the log above")
+
+    def _period(self, now: float) -> None:
+        """After each packet of the schedule."""
+        self._leadership.heartbeat(self._packets.views())
+        membership = self._packets.membership
+        leader = membership.leader(now)
+        self._follow(*((None, 0) if leader is None else (leader.endpoint, leader.term)))
+        if self._cluster.coordinator == "automatic" and membership.should_try_lead(now):
+            self._leadership.try_to_lead()
+
+    def _follow(self, endpoint: str | None, term: int) -> None:
+        """Events and lines go to whoever leads now."""
+        if (endpoint, term) != self._leader:
+            self._leader = (endpoint, term)
+            self._sender.leader_changed(endpoint, term)
+            self._logs.leader_changed(endpoint)
+
+    def _leading(self, leading: Leading) -> None:
+        self._packets.set_role("leader", leading.term, leading.endpoint)
+        self._follow(leading.endpoint, leading.term)
+
+    def _led(self) -> None:
+        self._packets.set_role("none")
+
+    def _items(self, node: str, incarnation: bytes, runs: list[Run]) -> None:
+        del incarnation
+        for run_ in runs:
+            heard = to_heard(node, run_)
+            if heard is not None:
+                self._leadership.heard(heard)
+
+    async def _raise_event(self, event: str, state: str, supplement: str) -> None:
+        """An event of the daemon's own parts, kept like any other."""
+        ticket = self._intake.take(Raise(event, state, supplement[:1000]))
+        if ticket is not None:
+            await ticket.safe()
+
+    def _lost(self, loss: Loss) -> None:
+        """A spool had to drop: that is an event too, though the spool is the one that is full."""
+        name = f"monitor/{self._node.node}/spool"
+        text = f"{loss.count} events lost by {loss.reason}"
+        task = asyncio.ensure_future(self._raise_event(name, "ERROR", text))
+        self._raising.add(task)
+        task.add_done_callback(self._raising.discard)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

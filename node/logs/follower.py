@@ -1,0 +1,306 @@
+"""Reads one incarnation of a source: bytes in, parts of selected lines out, the position behind them.
+
+Rules: what a part covers begins where the last one ended, so bytes without a selected line leave no gap between parts.
+A part stays until it is acknowledged; only then the saved position moves past it. After every read the file's first
+bytes are compared again: a read that a truncation overtook is thrown away. A last line without its newline waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+from noroshi.node.logs.directory import READ_FLAGS, identity_of
+from noroshi.node.logs.lines import MOST_LINES, LongLine, split, text, whole_lines
+from noroshi.node.logs.position import HEAD, Fact, Identity, Position, digest
+from noroshi.node.logs.selection import Selection
+from noroshi.node.wire.messages import LogPart
+
+BLOCK = 1024 * 1024
+"""Bytes read at once."""
+
+PART = 1024 * 1024
+"""Bytes of lines that a part waiting to be sent may grow to."""
+
+NO_PROGRESS = 1.0
+"""Seconds until a part is sent again that the receiver answered without taking any of it."""
+
+
+class Replaced(Exception):
+    """The file no longer holds what was read of it."""
+
+
+@dataclass
+class Prepared:
+    """A part that waits for its acknowledgement; its lines were read from `read_from` on. `weight` is in bytes.
+
+    Once `sent` it is not changed any more: what is sent again is the same.
+    """
+
+    part: LogPart
+    read_from: int
+    weight: int
+    sent: bool = False
+    refusals: int = 0
+
+
+class Follower:
+    """One incarnation. `counts` is shared by all of a monitor."""
+
+    def __init__(self, position: Position, selection: Selection, deferred: bool, counts: Counter[str]) -> None:
+        self.stream, self.source, self.born = position.stream, position.source, position.born
+        self.path = position.path
+        self.identity = Identity(position.inode, position.device)
+        self.size, self.modified = position.size, position.modified
+        self.read_at = self._scanned = position.offset
+        self.stored = position.stored
+        self.selection, self.deferred = selection, deferred
+        self.pending: list[Prepared] = []
+        self.in_flight = False
+        self.durable = False
+        """Whether the stream's id is on the disk, so that its first part may be sent."""
+        self.ended = False
+        """Whether the content is gone; what is pending is still sent."""
+        self.linked = True
+        self.grown_at = 0.0
+        self.not_before = 0.0
+        self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
+        self._long: LongLine | None = None
+        self._descriptor: int | None = None
+        self._counts = counts
+
+    # --- what it is ---
+
+    @property
+    def position(self) -> Position:
+        """What is to be saved."""
+        return self._as_position(self.pending[0].read_from if self.pending else self.read_at)
+
+    @property
+    def known(self) -> Position:
+        """What `reconcile` is to know: read so far, acknowledged or not."""
+        return self._as_position(self.read_at)
+
+    @property
+    def descriptor(self) -> int | None:
+        return self._descriptor
+
+    @property
+    def rotated(self) -> bool:
+        """Whether the source has moved on, so that nobody should write here any more."""
+        return not self.linked or self.path != self.source
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there were bytes not looked at yet, when the file was last looked at."""
+        return not self.ended and self.size > self._scanned
+
+    @property
+    def partial(self) -> bool:
+        """Whether the file ends without a newline, as far as it was read."""
+        return not self.ended and self._scanned > self.read_at
+
+    @property
+    def drained(self) -> bool:
+        """Whether all there was is acknowledged."""
+        return not (self.has_more or self.partial or self.pending)
+
+    # --- the file ---
+
+    def open(self) -> bool:
+        """False where the name now belongs to another file. Raises OSError."""
+        if self._descriptor is not None:
+            return True
+        descriptor = os.open(self.path, READ_FLAGS)
+        if identity_of(os.fstat(descriptor)) != self.identity:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back; `open` gets it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def end(self) -> None:
+        """Nothing more can be read."""
+        self.close()
+        self.ended = True
+
+    def place(self, fact: Fact) -> None:
+        """Go on in the file of `fact`: the same one, or a copy of it."""
+        if fact.identity != self.identity:
+            self.close()
+            self.identity = fact.identity
+        self.path, self.linked = fact.path, True
+        self.size, self.modified = max(fact.size, self.read_at), fact.modified
+
+    def saw(self, seen: os.stat_result, now: float) -> bool:
+        """Take note of how the file is now; False where it is not what it was. Raises OSError."""
+        if seen.st_size < self.read_at or identity_of(seen) != self.identity or not self._same_head():
+            return False
+        if seen.st_size < self._scanned:  # an unfinished line was taken back
+            self._scanned, self._long = self.read_at, None
+        if seen.st_size != self.size:
+            self.grown_at = now
+        self.size, self.modified = seen.st_size, seen.st_mtime_ns
+        return True
+
+    def _same_head(self) -> bool:
+        """Compare the first bytes, and learn more of them while the file is short."""
+        if self._descriptor is None:
+            return True
+        head = os.pread(self._descriptor, HEAD, 0)
+        if len(self._head) != self._head_length:  # only their digest was saved
+            if digest(head[: self._head_length]) != self._head_digest:
+                return False
+        elif not head.startswith(self._head):
+            return False
+        if len(head) > self._head_length or not self._head:
+            self._head, self._head_length, self._head_digest = head, len(head), digest(head)
+        return True
+
+    # --- reading ---
+
+    def read(self, now_us: int, *, whole: bool) -> None:
+        """Read one block; `whole`: its last line counts without a newline. Raises Replaced, OSError."""
+        assert self._descriptor is not None
+        read_from = self.read_at
+        block = os.pread(self._descriptor, BLOCK, self._scanned if self._long else read_from)
+        if not self._same_head():
+            raise Replaced
+        lines = self._lines(block, whole)
+        self._counts["bytes"] += self.read_at - read_from
+        if lines:
+            self._keep(self.selection.of(lines), read_from, now_us)
+
+    def _lines(self, block: bytes, whole: bool) -> list[str]:
+        """The lines that the block completes; moves on behind them."""
+        if self._long is not None:
+            return self._long_line(self._long, block, whole)
+        end = whole_lines(block)
+        if not end and len(block) == BLOCK:
+            self._long, self._scanned = LongLine().grown(block), self.read_at + BLOCK
+            return []
+        if not end and whole and block:
+            self._move(self.read_at + len(block))
+            return [text(block)]
+        rest = len(block) - end
+        self._move(self.read_at + end)
+        if len(block) < BLOCK and b"\n" not in block[end:]:
+            self._scanned = self.read_at + rest
+        return split(block[:end]) if end else []
+
+    def _long_line(self, long: LongLine, block: bytes, whole: bool) -> list[str]:
+        newline = block.find(b"\n")
+        if newline < 0 and not (whole and len(block) < BLOCK):
+            self._long, self._scanned = long.grown(block), self._scanned + len(block)
+            return []
+        end = len(block) if newline < 0 else newline
+        self._move(self._scanned + end + (newline >= 0))
+        return [long.grown(block[:end]).text()]
+
+    def _move(self, offset: int) -> None:
+        self.read_at = self._scanned = offset
+        self._long = None
+
+    def _keep(self, lines: list[str], read_from: int, now_us: int) -> None:
+        if not lines:
+            return
+        self._counts["lines"] += len(lines)
+        weight = sum(map(len, lines)) + 5 * len(lines)
+        waiting = self.pending[-1] if self.pending else None
+        if waiting is not None and _joins(waiting, weight, len(lines)):
+            waiting.part.lines.extend(lines)
+            waiting.part = _until(waiting.part, self.read_at)
+            waiting.weight += weight
+            return
+        start = self.pending[-1].part.end if self.pending else self.stored
+        part = LogPart(self.stream, shown(self.source), start, self.read_at, now_us, lines)
+        self.pending.append(Prepared(part, read_from, weight))
+
+    # --- sending ---
+
+    @property
+    def room(self) -> bool:
+        """Whether reading on would not pile up parts."""
+        return len(self.pending) < 2 or (len(self.pending) == 2 and _joins(self.pending[-1], PART // 2, 1))
+
+    def may_send(self, now: float) -> bool:
+        return bool(self.pending) and self.durable and not self.in_flight and now >= self.not_before
+
+    def sending(self) -> LogPart:
+        """The first pending part, which is now on its way."""
+        self.in_flight = self.pending[0].sent = True
+        return self.pending[0].part
+
+    def taken(self, position: int, now: float) -> None:
+        """The receiver has the stream up to `position`, after the first pending part was sent."""
+        part = self.pending[0].part
+        self.in_flight = False
+        if position == part.end:
+            self.pending.pop(0)
+            self.stored = position
+        else:
+            self._go_back(position, now)
+
+    def not_taken(self) -> None:
+        """The first pending part has to be sent again."""
+        self.in_flight = False
+
+    def skip(self) -> LogPart:
+        """Give the first pending part up; the receiver will see the gap."""
+        self.in_flight = False
+        return self.pending.pop(0).part
+
+    def _go_back(self, position: int, now: float) -> None:
+        """The receiver stands elsewhere, as after a life of which not all was saved: go on from there."""
+        if position <= self.pending[0].part.start:
+            self.not_before = now + NO_PROGRESS
+        if self.ended:
+            self._trim(position)
+        else:
+            self.pending.clear()
+            self._move(position)
+        self.stored = position
+
+    def _trim(self, position: int) -> None:
+        """What cannot be read again is sent with the part of it that the receiver lacks."""
+        self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
+        if self.pending:
+            part = self.pending[0].part
+            self.pending[0].part = LogPart(part.stream, part.source, position, part.end, part.observed_at, part.lines)
+
+    def _as_position(self, offset: int) -> Position:
+        return Position(
+            stream=self.stream,
+            source=self.source,
+            path=self.path,
+            device=self.identity.device,
+            inode=self.identity.inode,
+            head_length=self._head_length,
+            head=self._head_digest,
+            offset=offset,
+            stored=self.stored,
+            size=self.size,
+            modified=self.modified,
+            born=self.born,
+        )
+
+
+def shown(path: str) -> str:
+    """A path as text, also where its name is none."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _until(part: LogPart, end: int) -> LogPart:
+    return LogPart(part.stream, part.source, part.start, end, part.observed_at, part.lines)
+
+
+def _joins(waiting: Prepared, weight: int, count: int) -> bool:
+    """Whether more lines may go into a part that was never sent."""
+    small = waiting.weight + weight <= PART and len(waiting.part.lines) + count <= MOST_LINES
+    return small and not waiting.sent

@@ -1,0 +1,297 @@
+"""Where reading stands in each file, and what a look at a directory means for it (spec 3.1). Pure: no I/O, no clock.
+
+A *source* is a log by the name it is configured under. An *incarnation* is one content of it: a file that is renamed,
+or copied and truncated, is continued in by another. Each incarnation is a stream of its own (design section 2).
+
+Rules of `reconcile`, in this order:
+1. A file is known again by its inode and its first bytes. Found under another name, it was rotated: it goes on there.
+2. A file that shrank below what was read, or whose first bytes are others, holds something new. What was not read of
+   the old content is looked for in a copy (a rotated name of the source, first bytes equal, not older); else it is lost.
+3. A file under a rotated name of a known source that was never seen, and is newer than what was, was itself the source
+   in between: it is read whole, in its turn.
+4. Anything else that is configured is a source of its own, from its start; from its end only where its pattern is
+   looked at for the first time. A copy of a source that goes on being written is held back until it is known which of
+   the two goes on.
+Device numbers are not stable over a restart of the host, so they decide only between files of one inode number, and
+whether a file that is missing may be on a disk that is not mounted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from posixpath import basename
+from typing import NamedTuple
+
+from noroshi.node.logs.rotation import Mark, mark_of, readings
+
+HEAD = 1024
+"""Bytes from which a file is known again."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far one incarnation was read, as it is saved.
+
+    Everything before byte `offset` is stored or was not selected; the coordinator has taken up to `stored`. `path` is
+    where the file was last, `size` and `modified` (ns) what it was then. `head` is the digest of the first
+    `head_length` bytes. `born` orders the incarnations of a source.
+    """
+
+    stream: bytes
+    source: str
+    path: str
+    device: int
+    inode: int
+    head_length: int
+    head: bytes
+    offset: int
+    stored: int
+    size: int
+    modified: int
+    born: int
+
+
+class Identity(NamedTuple):
+    """What the system calls a file, while it exists."""
+
+    inode: int
+    device: int
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One regular file as it is now. `head` is its first HEAD bytes, None where it may not be read.
+
+    `wanted`: its name is configured; `first`: by a pattern looked at for the first time.
+    """
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    modified: int
+    head: bytes | None
+    wanted: bool = False
+    first: bool = False
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.inode, self.device)
+
+
+@dataclass(frozen=True)
+class Continue:
+    """`known` goes on in the file of `fact`: the same file, or a copy that took over from it."""
+
+    known: Position
+    fact: Fact
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A new incarnation of `source`, read from its start, or from its end."""
+
+    source: str
+    fact: Fact
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class End:
+    """`known` cannot be read on. `lost` is how many bytes of it are known to be unread; None: nobody can say."""
+
+    known: Position
+    lost: int | None
+    truncated: bool
+
+
+Decision = Continue | Begin | End
+
+
+def digest(head: bytes) -> bytes:
+    """What is saved of a file's first bytes."""
+    return hashlib.blake2b(head, digest_size=16).digest()
+
+
+def same_content(known: Position, fact: Fact) -> bool:
+    """Whether the file still holds what was read of it, judged by its size and first bytes."""
+    if fact.size < max(known.offset, known.head_length):
+        return False
+    return fact.head is None or digest(fact.head[: known.head_length]) == known.head
+
+
+def reconcile(known: Sequence[Position], facts: Sequence[Fact], device: int, *, resumed: bool) -> list[Decision]:
+    """What the files of one directory (on `device`) mean for the incarnations known to be in it, oldest first.
+
+    `facts` has every file that is configured, known, or named like a rotated one of a known or configured source.
+    `resumed`: this is the first look after a start, so `known.size` may be old.
+    """
+    look = _Look(tuple(known), tuple(facts), device, resumed)
+    return [*look.continued(), *look.begun()]
+
+
+@dataclass
+class _Look:
+    """One look at a directory; `claimed` are the files already spoken for."""
+
+    known: tuple[Position, ...]
+    facts: tuple[Fact, ...]
+    device: int
+    resumed: bool
+    claimed: set[Identity] = field(default_factory=set)
+    places: dict[bytes, Fact] = field(default_factory=dict)
+
+    # --- what is known ---
+
+    def continued(self) -> Iterator[Continue | End]:
+        for position in self.known:
+            fact = self._by_inode(position)
+            if fact is not None and same_content(position, fact):
+                self._claim(position, fact)
+        for position in self.known:
+            self._prefer_unseen(position)
+        for position in self.known:
+            if position.stream not in self.places:
+                yield from self._without_its_file(position)
+            else:
+                yield Continue(position, self.places[position.stream])
+
+    def _without_its_file(self, position: Position) -> Iterator[Continue | End]:
+        truncated = self._by_inode(position) is not None
+        copies = self._oldest_first(position.source, self._copies_of(position))
+        if copies:  # of several the oldest: those after it hold what came later
+            self._claim(position, copies[0])
+            yield Continue(position, copies[0])
+        elif truncated or position.device == self.device:
+            yield End(position, self._unread(position), truncated)
+
+    def _prefer_unseen(self, position: Position) -> None:
+        """A source that was empty when last seen may have been written, copied and truncated since: the copy is first."""
+        place = self.places.get(position.stream)
+        if position.head_length or place is None or place.path != position.source:
+            return
+        unseen = [fact for fact in self._copies_of(position) if fact.size and not _copied(fact, place)]
+        if unseen:
+            self.claimed.remove(place.identity)
+            self._claim(position, self._oldest_first(position.source, unseen)[0])
+
+    def _unread(self, position: Position) -> int | None:
+        unread = max(position.size - position.offset, 0)
+        if unread or not self.resumed or position.path != position.source:
+            return unread
+        return None
+
+    def _by_inode(self, position: Position) -> Fact | None:
+        candidates = [
+            fact
+            for fact in self._inodes.get(position.inode, [])
+            if fact.identity not in self.claimed
+            # Without a first byte to go by, an inode number that was used again must not be taken for the same file.
+            if position.head_length or fact.path == position.path or self._mark(position.source, fact) is not None
+        ]
+        return min(candidates, key=lambda fact: _distance(position, fact), default=None)
+
+    @cached_property
+    def _inodes(self) -> dict[int, list[Fact]]:
+        found: dict[int, list[Fact]] = {}
+        for fact in self.facts:
+            found.setdefault(fact.inode, []).append(fact)
+        return found
+
+    def _copies_of(self, position: Position) -> list[Fact]:
+        return [
+            fact
+            for fact in self._unclaimed()
+            if fact.modified >= position.modified and fact.head is not None and same_content(position, fact)
+            if self._mark(position.source, fact) is not None
+        ]
+
+    def _claim(self, position: Position, fact: Fact) -> None:
+        self.claimed.add(fact.identity)
+        self.places[position.stream] = fact
+
+    # --- what is new ---
+
+    def begun(self) -> Iterator[Begin]:
+        """Sources that went on in files never seen, then the others."""
+        newest = {position.source: position for position in self.known}
+        for source, position in newest.items():
+            between = [fact for fact in self._unclaimed() if self._follows(fact, position)]
+            yield from self._begin_all(source, between, at_end=False)
+        for fact in self._unclaimed():
+            if fact.first and fact.path not in newest:
+                siblings = [other for other in self._unclaimed() if self._mark(fact.path, other) and not other.wanted]
+                yield from self._begin_all(fact.path, siblings, at_end=True)
+        for fact in self._unclaimed():
+            if fact.wanted and not self._held_back(fact):
+                yield from self._begin_all(fact.path, [fact], at_end=fact.first and fact.path not in newest)
+
+    def _begin_all(self, source: str, facts: Sequence[Fact], *, at_end: bool) -> Iterator[Begin]:
+        for fact in self._oldest_first(source, facts):
+            self.claimed.add(fact.identity)
+            yield Begin(source, fact, at_end)
+
+    def _follows(self, fact: Fact, newest: Position) -> bool:
+        """Whether an unknown file was the source after its newest known incarnation, and no longer is."""
+        mark = self._mark(newest.source, fact)
+        if mark is None:
+            return False
+        place = self.places.get(newest.stream)
+        if place is not None and place.path == newest.source:
+            return False
+        other = self._mark(newest.source, place) if place is not None else None
+        older = mark.older_than(other) if other is not None else None
+        return fact.modified >= newest.modified if older is None else not older
+
+    def _held_back(self, fact: Fact) -> bool:
+        """Whether this may be a copy in the making of a source that is still written."""
+        names = {path for path, _ in self._readings(fact.path)}
+        places = [place for place in self.places.values() if place.path in names]
+        return any(fact.size == 0 or _copied(fact, place) for place in places)
+
+    # --- helpers ---
+
+    def _unclaimed(self) -> list[Fact]:
+        """One fact a file, the configured name where it has several."""
+        found: dict[Identity, Fact] = {}
+        for fact in self.facts:
+            if fact.identity not in self.claimed and (fact.identity not in found or fact.wanted):
+                found[fact.identity] = fact
+        return list(found.values())
+
+    def _mark(self, source: str, fact: Fact) -> Mark | None:
+        return dict(self._readings(fact.path)).get(source)
+
+    def _readings(self, path: str) -> list[tuple[str, Mark]]:
+        directory = path[: len(path) - len(basename(path))]
+        return [(directory + name, mark) for name, mark in readings(basename(path))]
+
+    def _oldest_first(self, source: str, facts: Sequence[Fact]) -> list[Fact]:
+        marks = [(self._mark(source, fact), fact) for fact in facts]
+        kinds = {mark.kind for mark, _ in marks if mark is not None}
+        by_time = sorted(facts, key=lambda fact: fact.modified)
+        if len(kinds) != 1 or any(mark is None for mark, _ in marks):
+            return by_time
+        return sorted(by_time, key=lambda fact: _age(mark_of(basename(source), basename(fact.path))))
+
+
+def _distance(position: Position, fact: Fact) -> tuple[bool, bool, bool]:
+    """How unlike the known file is; smaller is nearer."""
+    return (fact.device != position.device, fact.path != position.path, not fact.wanted)
+
+
+def _copied(fact: Fact, original: Fact) -> bool:
+    """Whether `fact` begins as `original` does and is no longer than it."""
+    if not fact.head or original.head is None:
+        return False
+    return fact.size <= original.size and original.head.startswith(fact.head)
+
+
+def _age(mark: Mark | None) -> tuple[int, str]:
+    """Sorts marks of one kind, the oldest first."""
+    if mark is None:
+        return (0, "")
+    return (-int(mark.text), "") if mark.kind == "counter" else (0, mark.text)

@@ -1,0 +1,128 @@
+"""Words for what happens to the log monitor: each with what to do, kept as troubles, raised as events.
+
+Rules: what is counted is in the words, so that an event that was put off says the sum.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from noroshi.node.logs.messages import Raise
+from noroshi.node.logs.selection import RanOut
+from noroshi.node.logs.troubles import Troubles
+
+log = logging.getLogger(__name__)
+
+
+class Reports:
+    """`raise_` hands an event to the daemon; `clock` gives monotonic seconds; `counts` is shared with the monitor."""
+
+    def __init__(
+        self, raise_: Callable[[Raise], None], clock: Callable[[], float], counts: Counter[str], *, unsure: bool
+    ) -> None:
+        self._raise, self._clock, self._counts = raise_, clock, counts
+        self._troubles = Troubles(unsure=unsure)
+        self._sums: Counter[str] = Counter()
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self._troubles.any
+
+    def settle(self) -> None:
+        """Tell how things stand, if it is not known."""
+        self._tell(self._troubles.settle())
+
+    def tick(self) -> None:
+        """Tell what was put off."""
+        self._tell(self._troubles.tick(self._clock()))
+
+    def gap(self, source: str, lost: int | None, truncated: bool) -> None:
+        """What was written to `source` can no longer be read."""
+        self._counts["gaps"] += 1
+        self._counts["bytes lost"] += lost or 0
+        key = f"gap {source}"
+        self._sums[key] += lost or 0
+        known = f"at least {self._sums[key]} bytes" if self._sums[key] else "an unknown number of bytes"
+        how = "truncated" if truncated else "removed"
+        self._passes(
+            key, f"{source} was {how} before it was read to its end: {known} are lost (keep one rotated file uncompressed)"
+        )
+
+    def ran_out(self, source: str, event: RanOut) -> None:
+        """A pattern took too long on a line of `source`."""
+        self._counts["patterns out of time"] += 1
+        key = f"pattern {source} {event.pattern}"
+        if event.set_aside:
+            self._stands(
+                key,
+                f"the pattern {event.pattern!r} ran out of time on {event.strikes} lines of {source} and is set aside there,"
+                " so it holds no line back (simplify it in node.yaml: no repeat within a repeat)",
+                error=True,
+            )
+            return
+        self._passes(
+            key,
+            f"the pattern {event.pattern!r} ran out of time on {event.strikes} lines of {source}, the last of"
+            f" {event.length} characters; they were taken as selected (simplify it in node.yaml: no repeat within a repeat)",
+        )
+
+    def unreadable(self, path: str, error: OSError) -> None:
+        """A file or directory that is configured cannot be read."""
+        self._stands(
+            f"read {path}", f"{path} cannot be read: {error.strerror} (give the daemon's user the right to read it)"
+        )
+
+    def readable(self, path: str) -> None:
+        self._clear(f"read {path}")
+
+    def unsaved(self, error: OSError) -> None:
+        """The positions could not be saved."""
+        words = f"the read positions cannot be saved: {error.strerror} (make room below 'state'; new files wait until then)"
+        self._stands("save", words, error=True)
+
+    def saved(self) -> None:
+        self._clear("save")
+
+    def damaged(self, why: str) -> None:
+        """The saved positions could not be understood."""
+        self._passes(
+            "damaged",
+            f"the saved read positions are damaged: {why}; files are followed from their end on, so what was written"
+            " since the last acknowledgement is not sent (the damaged file is kept beside them)",
+            error=True,
+        )
+
+    def refused(self, code: str, message: str, hint: str) -> None:
+        """The coordinator takes no lines of this node."""
+        self._counts["batches refused"] += 1
+        self._stands("refused", f"the coordinator refuses the lines of this node ({code}): {message} ({hint})", error=True)
+
+    def accepted(self) -> None:
+        self._clear("refused")
+
+    def set_aside(self, source: str, lines: int, place: str, message: str) -> None:
+        """The coordinator refused the same lines twice as bad."""
+        self._counts["lines set aside"] += lines
+        self._passes(
+            f"aside {source}",
+            f"the coordinator cannot take {lines} lines of {source}: {message} (they are kept in {place})",
+            error=True,
+        )
+
+    def _passes(self, key: str, words: str, *, error: bool = False) -> None:
+        self._tell(self._troubles.passes(key, "ERROR" if error else "WARNING", words, self._clock()))
+
+    def _stands(self, key: str, words: str, *, error: bool = False) -> None:
+        self._tell(self._troubles.stands(key, "ERROR" if error else "WARNING", words, self._clock()))
+
+    def _clear(self, key: str) -> None:
+        self._tell(self._troubles.clear(key))
+
+    def _tell(self, events: list[Raise]) -> None:
+        for event in events:
+            if event.state != "OK":
+                log.warning("%s", event.supplement)
+            self._raise(event)
