@@ -1,0 +1,48 @@
+"""The console: a Textual app over the headless queries (design section 8).
+
+Layout: `app.py` the app, `screens/`, `widgets/`, `messages.py`, `reading.py` the threads that ask, `noroshi.tcss`.
+Rules: nothing here imports the store's statements; threads ask through `Queries` and post messages, handlers alone
+touch widgets; text from outside passes the sanitiser and is never markup. textual is imported by `run_console`, not
+before, because it reads its settings from the environment at import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+THEMES = {"dark": "ansi-dark", "light": "ansi-light"}
+
+
+def run_console(config_path: str | Path, *, mouse: bool = True, theme: str | None = None, local: bool = False) -> int:
+    """Open the console of the cluster that the node file names; return the exit status.
+
+    `theme` is dark, light or None (as COLORFGBG says, else dark); `local` shows times in this machine's zone.
+    Raises ConfigError where the node file is wrong, NoroshiError without a terminal.
+    """
+    from noroshi.console.queries import open_queries
+    from noroshi.store.errors import NoroshiError
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NoroshiError("the console needs a terminal", hint="use `noroshi status` or `noroshi log` in a script")
+    first, second = open_queries(config_path), open_queries(config_path)
+    prepare_environment()
+    from noroshi.console.app.app import NoroshiApp
+
+    app = NoroshiApp(first, second, theme=THEMES[theme or background()], local=local)
+    app.run(mouse=mouse)
+    return app.return_code or 0
+
+
+def prepare_environment() -> None:
+    """Settings textual reads when it is imported: no animations, and few frames over SSH (measured: 6 % against 57)."""
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    if "SSH_CONNECTION" in os.environ:
+        os.environ.setdefault("TEXTUAL_FPS", "15")
+
+
+def background() -> str:
+    """dark or light, by the last field of COLORFGBG where the terminal sets it: 7 and 15 are white."""
+    return "light" if os.environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15") else "dark"

@@ -1,0 +1,239 @@
+"""The Textual app: starts the reading threads, keeps the last picture, shows it on the screen in front."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar, cast
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
+from textual.screen import Screen
+from textual.timer import Timer
+
+from noroshi.console.app.clipboard import send_by_tmux
+from noroshi.console.app.commands import ConsoleCommands
+from noroshi.console.app.detail import line_detail, past
+from noroshi.console.app.freshness import Freshness, warning
+from noroshi.console.app.messages import (
+    DetailRead,
+    JobFailed,
+    LeadershipSeen,
+    LinesRead,
+    LogSaved,
+    PictureRead,
+    PlaceFound,
+    ReadingBroke,
+    ScanStepped,
+    TextSent,
+)
+from noroshi.console.app.reading import Fetcher, Watcher
+from noroshi.console.app.screens.base import NoroshiScreen
+from noroshi.console.app.screens.detail import DetailScreen
+from noroshi.console.app.screens.help import HelpScreen
+from noroshi.console.app.screens.log import LogScreen
+from noroshi.console.app.screens.status import StatusScreen
+from noroshi.console.queries import Leadership, Picture, Queries
+from noroshi.console.sanitise import visible
+from noroshi.console.times import Clockface
+from noroshi.store.clock import now_us
+
+TICK = 1.0
+TYPING = 0.2
+"""Seconds after the last key before a filter goes through the log."""
+
+
+class NoroshiApp(App[None]):
+    """The console of one cluster."""
+
+    TITLE = "noroshi"
+    CSS_PATH = "noroshi.tcss"
+    COMMANDS: ClassVar = {ConsoleCommands}
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (120, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-flat"), (10, "-high")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "show('status')", "Status"),
+        Binding("2", "show('log')", "Log"),
+        Binding("t", "local_time", "UTC/local", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("colon", "command_palette", "Commands", key_display=":"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, watching: Queries, fetching: Queries, *, theme: str = "ansi-dark", local: bool = False) -> None:
+        super().__init__()
+        self.theme = theme
+        self.face = Clockface(local)
+        self.now = now_us()
+        self.picture: Picture | None = None
+        self.leadership: Leadership | None = None
+        self.watcher = Watcher(watching, self.post_message)
+        self.fetcher = Fetcher(fetching, self.post_message)
+        self._gone_since: int | None = None
+        self._started = time.monotonic()
+        self._typing: Timer | None = None
+        self._screens_by_name: dict[str, NoroshiScreen] = {}
+
+    def on_mount(self) -> None:
+        self._screens_by_name = {"status": StatusScreen(), "log": LogScreen()}
+        for name, screen in self._screens_by_name.items():
+            self.install_screen(screen, name)
+        self.push_screen("status")
+        self.set_interval(TICK, self._tick)
+        self.watcher.start()
+        self.fetcher.start()
+
+    def on_unmount(self) -> None:
+        self.watcher.stop()
+        self.fetcher.stop()
+
+    # --- what the threads tell ------------------------------------------------------------------------------------
+
+    def on_picture_read(self, event: PictureRead) -> None:
+        self.now = now_us()
+        self.picture = event.picture
+        self._see(event.picture.status.leadership, self.now)
+        for screen in self._mounted():
+            screen.show_picture(event.picture)
+        self._show_bars()
+
+    def on_leadership_seen(self, event: LeadershipSeen) -> None:
+        self._see(event.leadership, event.at)
+        self._show_bars()
+
+    def _see(self, leadership: Leadership, at: int) -> None:
+        was_held = self.leadership is not None and self.leadership.held
+        self.leadership = leadership
+        if leadership.held:
+            self._gone_since = None
+        elif was_held:
+            self._gone_since = at
+
+    def on_reading_broke(self, event: ReadingBroke) -> None:
+        raise event.error
+
+    def on_lines_read(self, event: LinesRead) -> None:
+        self._log.on_lines_read(event)
+
+    def on_scan_stepped(self, event: ScanStepped) -> None:
+        self._log.on_scan_stepped(event)
+
+    def on_place_found(self, event: PlaceFound) -> None:
+        self._log.on_place_found(event)
+
+    def on_job_failed(self, event: JobFailed) -> None:
+        self._log.on_job_failed(event)
+
+    def on_log_saved(self, event: LogSaved) -> None:
+        self.say(f"{event.count:,} lines saved to {visible(event.path)}")
+
+    def on_text_sent(self, event: TextSent) -> None:
+        self.say(f"{event.size:,} characters sent to {event.way}")
+
+    def on_detail_read(self, event: DetailRead) -> None:
+        screen = self.screen
+        if not isinstance(screen, DetailScreen) or screen.key != event.key:
+            return
+        if event.key.startswith("line ") and event.line is not None:
+            screen.show(line_detail(event.line, self.now, self.face))
+        elif not event.key.startswith("line "):
+            screen.show(screen.fields + past(event.events, self.face))
+
+    def warning(self) -> str:
+        """What the banner says now; empty while what is shown is up to date."""
+        written_at = self.picture.status.written_at if self.picture else None
+        known = Freshness(self.watcher.health, self._started, self.leadership, self._gone_since, written_at)
+        return warning(known, time.monotonic(), now_us(), self.face)
+
+    def say(self, text: str) -> None:
+        """Tell something in passing; `text` is safe."""
+        self.notify(text, markup=False, timeout=4)
+
+    # --- what the operator wants ------------------------------------------------------------------------------------
+
+    def action_show(self, name: str) -> None:
+        screen = self._screens_by_name[name]
+        if self.screen is not screen and isinstance(self.screen, NoroshiScreen):
+            self.switch_screen(name)
+
+    def action_next_screen(self) -> None:
+        names = list(self._screens_by_name)
+        at = next(at for at, name in enumerate(names) if self._screens_by_name[name] is self.screen)
+        self.action_show(names[(at + 1) % len(names)])
+
+    def action_local_time(self) -> None:
+        self.face = Clockface(not self.face.local)
+        self._refresh_front()
+        self.say("times are local now" if self.face.local else "times are UTC now")
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, NoroshiScreen):
+            self.push_screen(HelpScreen(self.screen.TITLE, self.screen.HELP_LINES))
+
+    def action_theme(self) -> None:
+        self.theme = "ansi-light" if self.theme == "ansi-dark" else "ansi-dark"
+
+    def action_command_palette(self) -> None:
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(id="--command-palette", placeholder="what to do, or where to go"))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """None of Textual's own: those that make sense here are in `ConsoleCommands`."""
+        return ()
+
+    def show_log(self, typed: str) -> None:
+        """The log, filtered."""
+        self.action_show("log")
+        self.call_later(lambda: self._log.show_only(typed))
+
+    def show_row(self, key: str) -> None:
+        """The status screen, standing on a row."""
+        self.action_show("status")
+        self.call_later(lambda: self._status.table.go_to(key))
+
+    def after_typing(self, action: Callable[[], None]) -> None:
+        """Do it once no key was pressed for a moment."""
+        if self._typing is not None:
+            self._typing.stop()
+        self._typing = self.set_timer(TYPING, action)
+
+    @work(thread=True)
+    def copy(self, text: str) -> None:
+        """Send text to the clipboard, the way that can work here."""
+        if send_by_tmux(text):
+            self.post_message(TextSent("tmux's buffer (and the terminal's clipboard)", len(text)))
+            return
+        self.call_from_thread(self.copy_to_clipboard, text)
+        way = "the terminal's clipboard (OSC 52)"
+        self.post_message(TextSent(way + (", which tmux may drop" if os.environ.get("TMUX") else ""), len(text)))
+
+    # --- time goes on -----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self.now = now_us()
+        self._refresh_front()
+
+    def _refresh_front(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, NoroshiScreen) and screen.is_mounted:
+                screen.tick()
+        self._show_bars()
+
+    def _show_bars(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, NoroshiScreen) and screen.is_mounted:
+                screen.show_bars()
+
+    def _mounted(self) -> list[NoroshiScreen]:
+        return [screen for screen in self._screens_by_name.values() if screen.is_mounted]
+
+    @property
+    def _log(self) -> LogScreen:
+        return cast(LogScreen, self._screens_by_name["log"])
+
+    @property
+    def _status(self) -> StatusScreen:
+        return cast(StatusScreen, self._screens_by_name["status"])

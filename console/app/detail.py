@@ -1,0 +1,83 @@
+"""What the detail screen shows, as pairs of name and text; and the jobs that fetch the rest. Pure but for the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.message import Message
+
+from noroshi.console.app.messages import DetailRead
+from noroshi.console.app.reading import Job
+from noroshi.console.queries import Queries
+from noroshi.console.times import Clockface, age
+from noroshi.store.views import Event, EventFilter, LogLine, NodeState, State
+
+Fields = list[tuple[str, str]]
+"""Names and raw texts; the screen sanitises."""
+
+PAST = 50
+"""Events of a name that are listed."""
+
+
+def node_detail(node: NodeState, now: int, face: Clockface) -> Fields:
+    """A node."""
+    return [("node", node.node), ("state", node.state), ("since", _at(node.since, now, face))]
+
+
+def state_detail(row: State, now: int, face: Clockface) -> Fields:
+    """A row of the state table."""
+    return [
+        ("event", row.event),
+        ("state", row.state),
+        ("category", row.category),
+        ("seen by", row.node),
+        ("since", _at(row.observed_at, now, face)),
+        ("stored", _at(row.stored_at, now, face)),
+        ("last reported", _at(row.seen_at, now, face)),
+        ("reports", str(row.count)),
+        ("supplement", row.supplement or "-"),
+    ]
+
+
+def line_detail(line: LogLine, now: int, face: Clockface) -> Fields:
+    """A line of the log, whole."""
+    return [
+        ("node", line.node),
+        ("source", line.source),
+        ("observed", f"{face.precise(line.observed_at)} ({age(line.observed_at, now)} ago)"),
+        ("stored", face.precise(line.stored_at)),
+        ("bytes", f"{line.length:,}"),
+        ("line", line.line),
+    ]
+
+
+def past(events: tuple[Event, ...], face: Clockface) -> Fields:
+    """What a name went through, newest first."""
+    fields: Fields = [("", ""), ("history", f"the newest {len(events)} events of this name" if events else "none")]
+    for event in reversed(events):
+        about = f"{event.state}  from {event.node}" + (f"  {event.count} reports" if event.count > 1 else "")
+        about += f"  {event.supplement}" if event.supplement else ""
+        fields.append(("", f"{face.full(event.observed_at)}  {about}"))
+    return fields
+
+
+def event_job(name: str) -> Job:
+    """Read what this event went through; a name is taken as it is, stars and all."""
+
+    def job(queries: Queries) -> Iterator[Message]:
+        yield DetailRead(name, events=queries.events(EventFilter(name, exact=True), PAST))
+
+    return job
+
+
+def line_job(number: int) -> Job:
+    """Read one line whole."""
+
+    def job(queries: Queries) -> Iterator[Message]:
+        yield DetailRead(f"line {number}", line=queries.log_line(number))
+
+    return job
+
+
+def _at(instant: int | None, now: int, face: Clockface) -> str:
+    return "-" if instant is None else f"{face.full(instant)} ({age(instant, now)} ago)"

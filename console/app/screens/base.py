@@ -1,0 +1,83 @@
+"""What every screen has: the header, the warning that data is old, a prompt, the footer, and the keys shared by all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from noroshi.console.app.header import header
+from noroshi.console.app.widgets.bars import Bar, Prompt, StaleBanner
+from noroshi.console.queries import Picture
+
+if TYPE_CHECKING:
+    from noroshi.console.app.app import NoroshiApp
+
+
+class NoroshiScreen(Screen[None]):
+    """Subclasses give `body`, the widget that has the keys, and take pictures of the system as they come."""
+
+    TITLE = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("y", "copy(False)", "Copy"),
+        Binding("Y", "copy(True)", "Copy as JSON", show=False),
+        Binding("tab", "app.next_screen", "Next screen", show=False),
+        Binding("escape", "back", "Clear", show=False),
+    ]
+    HELP_LINES: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Keys and what they do, for the help."""
+
+    @property
+    def console(self) -> NoroshiApp:
+        return cast("NoroshiApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="header")
+        yield StaleBanner(id="stale")
+        yield self.body()
+        yield Bar(id="state")
+        yield Prompt(id="prompt")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def body(self) -> Widget:
+        """The list that fills the screen."""
+        raise NotImplementedError
+
+    def show_picture(self, picture: Picture) -> None:
+        """The system was read anew."""
+        raise NotImplementedError
+
+    def tick(self) -> None:
+        """A second went by, or the way times are shown changed."""
+        raise NotImplementedError
+
+    def on_screen_resume(self) -> None:
+        if self.console.picture is not None:
+            self.show_picture(self.console.picture)
+        self.show_bars()
+        self.tick()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.show_bars()
+
+    def show_bars(self) -> None:
+        """Header and warning, by what the app knows now."""
+        console = self.console
+        status = console.picture.status if console.picture else None
+        line = header(self.TITLE, status, console.leadership, console.now, console.face, self.size.width)
+        self.query_one("#header", Bar).show(line)
+        self.query_one("#stale", StaleBanner).show(console.warning())
+
+    def prompt(self, purpose: str, label: str, text: str = "", hint: str = "") -> None:
+        """Ask the operator for a line."""
+        self.query_one("#prompt", Prompt).open(purpose, label, text, hint)
+
+    def say(self, text: str) -> None:
+        """Tell something in passing."""
+        self.notify(text, markup=False, timeout=4)

@@ -1,0 +1,141 @@
+"""Status: the nodes, then all states by category, worst first."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from noroshi.console.app.detail import event_job, node_detail, state_detail
+from noroshi.console.app.filtering import TextFilter, parse_text
+from noroshi.console.app.screens.base import NoroshiScreen
+from noroshi.console.app.screens.detail import DetailScreen
+from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build
+from noroshi.console.app.widgets.bars import Bar, Prompt
+from noroshi.console.app.widgets.line_view import LineView
+from noroshi.console.app.widgets.state_table import StateTable
+from noroshi.console.output import iso, state_json
+from noroshi.console.queries import Picture
+from noroshi.console.sanitise import escaped_json, visible
+
+
+class StatusScreen(NoroshiScreen):
+    """The table of fig. 4."""
+
+    TITLE = "STATUS"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "trouble(1)", "Next trouble", key_display="e/E"),
+        Binding("E", "trouble(-1)", "Previous trouble", show=False),
+        Binding("o", "fold", "Fold healthy", show=False),
+        Binding("L", "log_of_node", "Log of node", show=False),
+    ]
+    HELP_LINES = (
+        ("e  E", "next, previous row that tells of trouble"),
+        ("Enter", "everything about the row, and what its name went through"),
+        ("L", "the log of the row's node"),
+        ("o", "list or fold the healthy rows of long groups"),
+        ("/", "show only rows with this text; !text only those without; Esc clears"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted = TextFilter()
+        self._typed = ""
+        self._fold = True
+        self._shown = Rows((), 0, 0)
+
+    def body(self) -> Widget:
+        return StateTable()
+
+    @property
+    def table(self) -> StateTable:
+        return self.query_one(StateTable)
+
+    def show_picture(self, picture: Picture) -> None:
+        self._shown = build(picture.status, self._wanted, self._fold)
+        self.table.show(self._shown, self.console.now, self.console.face, self._wanted)
+        self._show_state()
+
+    def tick(self) -> None:
+        self.table.tick(self.console.now, self.console.face)
+
+    def _show_state(self) -> None:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        if self._wanted.text:
+            line.append(f" filter {visible(self._typed)}: {self._shown.matched} of {self._shown.total}", "bold")
+            line.append("  Esc shows all")
+        self.query_one("#state", Bar).show(line)
+        self.query_one("#state").display = bool(self._wanted.text)
+
+    # --- actions ------------------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        self.prompt("filter", "/", self._typed, "text, or !text for rows without it")
+
+    def action_back(self) -> None:
+        self._filter("")
+
+    def action_trouble(self, step: int) -> None:
+        if not self.table.next_trouble(step):
+            self.say("nothing listed here tells of trouble")
+
+    def action_fold(self) -> None:
+        self._fold = not self._fold
+        self._again()
+
+    def action_log_of_node(self) -> None:
+        row = self.table.current
+        node = row.node.node if isinstance(row, NodeRow) else row.row.node if isinstance(row, StateRow) else None
+        if node is not None:
+            self.console.show_log(f"node:{node} ")
+
+    def action_copy(self, as_json: bool) -> None:
+        row = self.table.current
+        if as_json and isinstance(row, StateRow):
+            self.console.copy(escaped_json(json.dumps(state_json(row.row), ensure_ascii=False)))
+        elif as_json and isinstance(row, NodeRow):
+            node = row.node
+            value = {"node": node.node, "state": node.state, "since": iso(node.since)}
+            self.console.copy(escaped_json(json.dumps(value, ensure_ascii=False)))
+        elif self.table.cursor is not None:
+            self.console.copy(" ".join(self.table.row(self.table.cursor).plain.split()))
+
+    # --- messages -------------------------------------------------------------------------------------------------
+
+    def on_line_view_opened(self, event: LineView.Opened) -> None:
+        event.stop()
+        row, face, now = self.table.current, self.console.face, self.console.now
+        if isinstance(row, NodeRow):
+            name = f"server/{row.node.node}"
+            fields = node_detail(row.node, now, face)
+        elif isinstance(row, StateRow):
+            name = row.row.event
+            fields = state_detail(row.row, now, face)
+        else:
+            self.action_fold()
+            return
+        self.console.push_screen(DetailScreen(name, fields))
+        self.console.fetcher.submit("detail", event_job(name))
+
+    def on_prompt_edited(self, event: Prompt.Edited) -> None:
+        event.stop()
+        self._filter(event.text)
+
+    def on_prompt_closed(self, event: Prompt.Closed) -> None:
+        event.stop()
+        self._filter(event.text if event.accepted else "")
+        self.table.focus()
+
+    def _filter(self, typed: str) -> None:
+        self._typed, self._wanted = typed, parse_text(typed)
+        self._again()
+
+    def _again(self) -> None:
+        if self.console.picture is not None:
+            self.show_picture(self.console.picture)
+
+
+__all__ = ["StatusScreen"]

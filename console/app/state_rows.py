@@ -1,0 +1,145 @@
+"""The status screen as rows: the nodes, then the states by category, worst first (fig. 4); pure.
+
+Many healthy rows of a group are folded into one line, so that trouble is never pushed off the screen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from noroshi.console.app.filtering import TextFilter
+from noroshi.console.queries import Status
+from noroshi.console.sanitise import visible
+from noroshi.console.severity import Severity, severity_of, shape_of
+from noroshi.store.views import NodeState, State
+
+FOLD_ABOVE = 16
+"""A group with more healthy rows than that folds them."""
+
+LONGEST = 1000
+"""Characters of a text that a row can show at most."""
+
+CATEGORIES = ("system", "user", "maintenance")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of a group and how many are in which state."""
+
+    group: str
+    tally: str
+
+    @property
+    def key(self) -> str:
+        return f"heading {self.group}"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Healthy rows that are not listed."""
+
+    group: str
+    count: int
+
+    @property
+    def key(self) -> str:
+        return f"folded {self.group}"
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """One node."""
+
+    node: NodeState
+
+    @property
+    def key(self) -> str:
+        return f"node {self.node.node}"
+
+    @property
+    def state(self) -> str:
+        return self.node.state
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return shown(self.node.state), shown(self.node.node)
+
+
+@dataclass(frozen=True)
+class StateRow:
+    """One row of the state table."""
+
+    row: State
+
+    @property
+    def key(self) -> str:
+        return f"state {self.row.event}"
+
+    @property
+    def state(self) -> str:
+        return self.row.state
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return shown(self.row.state), shown(self.row.event), shown(self.row.node), shown(self.row.supplement)
+
+
+Row = Heading | Folded | NodeRow | StateRow
+Item = NodeRow | StateRow
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All of it; `matched` of `total` items passed the filter."""
+
+    rows: tuple[Row, ...]
+    matched: int
+    total: int
+
+
+def shown(text: str) -> str:
+    """What a row can show of a text from outside."""
+    return visible(text[:LONGEST])
+
+
+def build(status: Status, wanted: TextFilter, fold: bool) -> Rows:
+    """The rows in order; with a filter nothing is folded, for what was sought is to be seen."""
+    groups = list(_groups(status))
+    rows: list[Row] = []
+    matched = 0
+    for group, items in groups:
+        kept = [item for item in items if wanted.accepts(*item.texts)]
+        matched += len(kept)
+        if kept:
+            rows.append(Heading(group, tally(item.state for item in kept)))
+            rows += _folded(group, kept) if fold and not wanted.text else kept
+    return Rows(tuple(rows), matched, sum(len(items) for _, items in groups))
+
+
+def tally(states: Iterable[str]) -> str:
+    """1 DOWN · 3 UP, worst first."""
+    counts = Counter(states)
+    worst_first = sorted(counts, key=lambda state: (severity_of(state), state))
+    return "  ".join(f"{shape_of(state)} {counts[state]} {shown(state)}" for state in worst_first)
+
+
+def troubles(rows: Sequence[Row]) -> list[int]:
+    """The indices of the rows that tell of trouble."""
+    return [at for at, row in enumerate(rows) if isinstance(row, Item) and severity_of(row.state).is_trouble]
+
+
+def _groups(status: Status) -> Iterable[tuple[str, list[Item]]]:
+    yield "nodes", sorted(map(NodeRow, status.nodes), key=lambda item: severity_of(item.state))
+    categories = {row.category for row in status.states}
+    for category in (*CATEGORIES, *sorted(categories.difference(CATEGORIES))):
+        items: list[Item] = [StateRow(row) for row in status.states if row.category == category]
+        yield category, sorted(items, key=lambda item: (severity_of(item.state), item.key))
+
+
+def _folded(group: str, items: list[Item]) -> list[Row]:
+    healthy = [item for item in items if severity_of(item.state) is Severity.GOOD]
+    if len(healthy) <= FOLD_ABOVE:
+        return list(items)
+    return [*(item for item in items if severity_of(item.state) is not Severity.GOOD), Folded(group, len(healthy))]

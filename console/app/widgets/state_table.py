@@ -1,0 +1,215 @@
+"""The state table: nodes and states in one list, grouped, worst first; repaints only the rows that changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+from textual import events
+
+from noroshi.console.app.filtering import TextFilter
+from noroshi.console.app.state_rows import Folded, Heading, NodeRow, Row, Rows, StateRow, shown, troubles
+from noroshi.console.app.widgets.line_view import LineView
+from noroshi.console.times import Clockface, age
+
+WIDE = 120
+_AGE, _COUNT, _STATE_MOST, _NODE_MOST = 5, 6, 14, 16
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Widths in cells, 0 for a column there is no room for; `time` is that of each of the two instants."""
+
+    state: int
+    event: int
+    supplement: int
+    node: int
+    time: int
+    age: int = _AGE
+    count: int = _COUNT
+
+    @property
+    def front(self) -> int:
+        """Event and supplement together."""
+        return self.event + (_GAP + self.supplement if self.supplement else 0)
+
+
+def fit_columns(rows: tuple[Row, ...], width: int, time_width: int) -> Columns:
+    """Share out `width`: state and event always; then age, node, count, supplement; instants from WIDE up."""
+    items = [row.texts for row in rows if isinstance(row, NodeRow | StateRow)]
+    state = max((cell_len(texts[0]) for texts in items), default=0) + 2
+    event = max((cell_len(texts[1]) for texts in items), default=0)
+    node = max((cell_len(texts[2]) for texts in items if len(texts) > 2), default=0)
+    state, node = min(max(state, 9), _STATE_MOST), min(max(node, 4), _NODE_MOST)
+    time = time_width if width >= WIDE else 0
+    count = _COUNT if width >= 50 else 0
+    node = node if width >= 60 else 0
+    fixed = state + _AGE + count + node + 2 * time + _GAP * (2 + bool(count) + bool(node) + 2 * bool(time))
+    room = max(8, width - fixed - 1)
+    event = min(event, room if width < 60 else max(16, room * 3 // 5))
+    return Columns(state, event, max(0, room - event - _GAP), node, time, count=count)
+
+
+class StateTable(LineView):
+    """Shows `Rows`; the ages in it are those of the last `show` or `tick`."""
+
+    def __init__(self) -> None:
+        super().__init__(id="states")
+        self._rows = Rows((), 0, 0)
+        self._columns = Columns(9, 0, 0, 4, 0)
+        self._now = 0
+        self._face = Clockface()
+        self._highlight = TextFilter()
+        self._painted: dict[int, Text] = {}
+
+    def show(self, rows: Rows, now: int, face: Clockface, highlight: TextFilter) -> None:
+        """Show these rows; the cursor stays on what it was on."""
+        at = None if self.cursor is None else self._row_at(self.cursor)
+        before, self._rows = self._rows, rows
+        self._now, self._face, self._highlight = now, face, highlight
+        self._fit()
+        self.set_extent(self.size.width)
+        self._keep_cursor(at.key if at else None)
+        if len(before.rows) != len(rows.rows):
+            self._painted.clear()
+            self.refresh()
+        self._repaint_changed()
+
+    def tick(self, now: int, face: Clockface) -> None:
+        """Time goes on, or is shown otherwise: repaint the ages and instants that changed."""
+        refit, self._now, self._face = face != self._face, now, face
+        if refit:
+            self._fit()
+        self._repaint_changed()
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return None if self.cursor is None else self._row_at(self.cursor)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return self._rows.rows
+
+    def go_to(self, key: str) -> bool:
+        """Stand on the row with this key, if it is listed."""
+        for at, row in enumerate(self.rows):
+            if row.key == key:
+                self.place_cursor(at)
+                return True
+        return False
+
+    def next_trouble(self, step: int) -> bool:
+        """Move to the next row that tells of trouble, round and round; False when there is none."""
+        places = troubles(self.rows)
+        if not places:
+            return False
+        at = -1 if self.cursor is None else self.cursor
+        ahead = [place for place in places if (place > at if step > 0 else place < at)] or places
+        self.place_cursor(ahead[0] if step > 0 else ahead[-1])
+        return True
+
+    @property
+    def row_count(self) -> int:
+        return len(self.rows)
+
+    def is_selectable(self, y: int) -> bool:
+        return not isinstance(self.rows[y], Heading)
+
+    def row(self, y: int) -> Text:
+        text = self._painted[y] = self._make(y)
+        return text
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._fit()
+        self.set_extent(self.size.width)
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self.refresh()
+
+    def _row_at(self, y: int) -> Row | None:
+        return self.rows[y] if y < len(self.rows) else None
+
+    def _fit(self) -> None:
+        sample = self._face.short(0, self._now)
+        self._columns = fit_columns(self.rows, self.scrollable_content_region.width, len(sample) + 6)
+
+    def _keep_cursor(self, key: str | None) -> None:
+        if key is None:
+            self.cursor = self._selectable(0, 1)
+            return
+        at = next((at for at, row in enumerate(self.rows) if row.key == key), None)
+        if at is None:
+            self.cursor = self._selectable(self.cursor or 0, -1)
+        elif at != self.cursor:
+            moved = at - (self.cursor or 0)
+            self.cursor = at
+            self._painted.clear()
+            if self.scroll_offset.y:
+                self.scroll_to(y=self.scroll_offset.y + moved, animate=False)
+            self.bring_on_screen(at)
+
+    def _repaint_changed(self) -> None:
+        top = self.scroll_offset.y
+        for y in range(top, min(top + self.size.height, len(self.rows))):
+            if self._make(y) != self._painted.get(y):
+                self.refresh_line(y)
+
+    # --- one row ------------------------------------------------------------------------------------------------
+
+    def _make(self, y: int) -> Text:
+        row = self.rows[y]
+        if isinstance(row, Folded):
+            return Text(f"  … {row.count} healthy rows folded, press o to list them", self.style_of("muted"))
+        if isinstance(row, Heading):
+            return self._heading(row)
+        text = self.state_text(row.state, row.texts[0], self._columns.state)
+        text.append(self._node_line(row) if isinstance(row, NodeRow) else self._state_line(row))
+        for span in self._highlight.spans(text.plain):
+            text.stylize(self.style_of("match"), *span)
+        return text
+
+    def _heading(self, row: Heading) -> Text:
+        front = f"{shown(row.group).upper()}  {row.tally}"
+        titles = ["", "AGE", "", "SINCE", ""]
+        if row.group != "nodes":
+            titles = ["NODE", "AGE", "COUNT", "SINCE", "LAST REPORTED"]
+        width = self._columns.state + _GAP + self._columns.front
+        return Text(_cut(front, width) + self._right(titles), self.style_of("heading"))
+
+    def _node_line(self, row: NodeRow) -> str:
+        node = row.node
+        since = "" if node.since is None else self._face.short(node.since, self._now)
+        name = _cut(row.texts[1], self._columns.front)
+        return f"{'':{_GAP}}{name}" + self._right(["", age(node.since, self._now), "", since, ""])
+
+    def _state_line(self, row: StateRow) -> str:
+        columns, state = self._columns, row.row
+        _, event, node, supplement = row.texts
+        front = f"{'':{_GAP}}{_cut(event, columns.event)}"
+        if columns.supplement:
+            front += f"{'':{_GAP}}{_cut(supplement, columns.supplement)}"
+        times = [self._face.short(instant, self._now) for instant in (state.observed_at, state.seen_at)]
+        return front + self._right([node, age(state.observed_at, self._now), str(state.count), *times])
+
+    def _right(self, texts: list[str]) -> str:
+        """The columns on the right: node, age, count, and the two instants where there is room."""
+        columns = self._columns
+        widths = (columns.node, columns.age, columns.count, columns.time, columns.time)
+        return "".join(
+            f"{'':{_GAP}}{_cut(text, width, right=at in (1, 2))}"
+            for at, (text, width) in enumerate(zip(texts, widths, strict=True))
+            if width
+        )
+
+
+def _cut(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly `width` cells: cut with an ellipsis, or padded."""
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, max(0, width - 1)) + "…" * (width > 0)
+    return " " * (width - length) + text if right else text + " " * (width - length)

@@ -1,0 +1,71 @@
+"""`noroshi check`: every problem of this node's configuration, the cluster file and the seed definitions, at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from noroshi.store import definitions
+from noroshi.store.config import Cluster, NodeConfig, check_pair, load_cluster, load_node
+from noroshi.store.errors import ConfigError, Problem
+from noroshi.store.layout import Layout
+
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where nothing is wrong, 1 otherwise; problems go to standard output, for they are what was asked for."""
+    checked, problems = _check(Path(arguments.config))
+    if arguments.json:
+        print(json.dumps({"ok": not problems, "files": list(map(str, checked)), "problems": list(map(_row, problems))}))
+    else:
+        for problem in problems:
+            print(problem)
+        for file in checked:
+            wrong = sum(problem.file == file for problem in problems)
+            print(f"{file}: {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
+    return 1 if problems else 0
+
+
+def _check(config: Path) -> tuple[list[Path], list[Problem]]:
+    problems: list[Problem] = []
+    checked = [config]
+    node: NodeConfig | None = _collect(problems, lambda: load_node(config))
+    if node is None:
+        return checked, problems
+    layout = Layout(node.shared)
+    checked.append(layout.cluster)
+    cluster: Cluster | None = _collect(problems, lambda: load_cluster(layout.cluster))
+    if cluster is not None:
+        problems += check_pair(node, cluster)
+    if layout.definitions.exists():
+        checked.append(layout.definitions)
+        names = None if cluster is None else cluster.names
+        text = layout.definitions.read_text(encoding="utf-8", errors="replace")
+        _collect(problems, lambda: definitions.parse(text, layout.definitions, names))
+    return checked, problems
+
+
+def _collect(problems: list[Problem], load: Callable[[], T]) -> T | None:
+    try:
+        return load()
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _row(problem: Problem) -> dict[str, object]:
+    return {
+        "file": str(problem.file),
+        "line": problem.line,
+        "column": problem.column,
+        "message": problem.message,
+        "hint": problem.hint,
+    }

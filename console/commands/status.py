@@ -1,0 +1,99 @@
+"""`noroshi status`: who leads, the nodes, every state, worst first; with --terms, who led before."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import groupby
+from typing import Any
+
+from noroshi.console.output import Cell, Printer, add_output_arguments, iso, plain, state_cell, state_json
+from noroshi.console.queries import Leadership, Status, open_queries
+from noroshi.console.sanitise import visible
+from noroshi.console.severity import severity_of
+from noroshi.console.times import Clockface, age
+from noroshi.store.clock import now_us
+from noroshi.store.views import State, Term
+
+CATEGORIES = ("system", "user", "maintenance")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--json, --local, --terms."""
+    add_output_arguments(parser)
+    parser.add_argument("--terms", action="store_true", help="instead: every coordinator there was, oldest first")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it; 0 whatever it shows."""
+    queries, printer = open_queries(arguments.config), Printer(sys.stdout)
+    if arguments.terms:
+        _print_terms(printer, queries.terms(), arguments)
+    elif arguments.json:
+        printer.json([status_json(queries.status())])
+    else:
+        print_status(printer, queries.status(), now_us(), Clockface(arguments.local))
+    printer.flush()
+    return 0
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """The object of design section 6; `coordinator` null when nobody holds the role."""
+    leader = status.leadership.leader if status.leadership.held else None
+    return {
+        "cluster": status.cluster,
+        "coordinator": leader and {"node": leader.node, "term": leader.term, "since": iso(leader.since)},
+        "nodes": [{"node": row.node, "state": row.state, "since": iso(row.since)} for row in status.nodes],
+        "states": [state_json(row) for row in status.states],
+    }
+
+
+def print_status(printer: Printer, status: Status, now: int, face: Clockface) -> None:
+    """For people."""
+    printer.heading(f"Cluster {visible(status.cluster)}")
+    printer.lines(_leadership(status.leadership, status.written_at, now, face))
+    printer.lines([""])
+    printer.heading("NODES")
+    worst_first = sorted(status.nodes, key=lambda row: severity_of(row.state))
+    printer.rows([state_cell(row.state), plain(row.node), Cell(_since(row.since, now, face))] for row in worst_first)
+    for category, rows in groupby(sorted(status.states, key=_order), key=lambda row: row.category):
+        printer.lines([""])
+        printer.heading(visible(category.upper()))
+        printer.rows(_state_row(row, now, face) for row in rows)
+
+
+def _order(row: State) -> tuple[int, str, int, str]:
+    known = CATEGORIES.index(row.category) if row.category in CATEGORIES else len(CATEGORIES)
+    return known, row.category, severity_of(row.state), row.event
+
+
+def _leadership(leadership: Leadership, written_at: int | None, now: int, face: Clockface) -> list[str]:
+    leader = leadership.leader
+    if leader and leadership.held:
+        return [f"coordinator {visible(leader.node)}, term {leader.term}, since {face.full(leader.since)}"]
+    last = f"; last was {visible(leader.node)}, term {leader.term}" if leader else ""
+    written = f"{face.full(written_at)}, {age(written_at, now)} ago" if written_at else "never"
+    return [f"coordinator NONE: nobody holds the role{last}", f"what follows may be old; last written {written}"]
+
+
+def _since(instant: int | None, now: int, face: Clockface) -> str:
+    return "" if instant is None else f"since {face.full(instant)} ({age(instant, now)})"
+
+
+def _state_row(row: State, now: int, face: Clockface) -> list[Cell]:
+    return [
+        state_cell(row.state),
+        plain(row.event),
+        plain(f"from {row.node}"),
+        Cell(f"{face.full(row.observed_at)} ({age(row.observed_at, now)})"),
+        Cell(f"{row.count}x"),
+        plain(row.supplement),
+    ]
+
+
+def _print_terms(printer: Printer, terms: tuple[Term, ...], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        printer.json({"term": row.term, "node": row.node, "since": iso(row.since)} for row in terms)
+        return
+    face = Clockface(arguments.local)
+    printer.rows([plain(row.term), plain(row.node), Cell(f"since {face.full(row.since)}")] for row in terms)

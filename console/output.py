@@ -1,0 +1,229 @@
+"""What the reading commands print: JSON to the letter of design section 6, or aligned columns for people.
+
+Rules: everything printed passes through the sanitiser (JSON through its escapes, so the value is unchanged); colour
+only on a terminal and without NO_COLOR; a character the terminal's encoding lacks is escaped, never an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from rich.cells import cell_len
+
+from noroshi.console.sanitise import escaped_json, visible
+from noroshi.console.severity import Severity, severity_of, shape_of
+from noroshi.console.times import Clockface, in_range, parse_when
+from noroshi.store.clock import now_us, to_iso
+from noroshi.store.views import Attempt, Event, LogLine, Notification, State
+
+DEFAULT_LIMIT = 1000
+
+_COLOURS = {Severity.CRITICAL: "1;7;35", Severity.DEGRADED: "1;33", Severity.OTHER: "1"}
+_HEADING = "1"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table; `sgr` is the terminal's own code for its style, empty for none."""
+
+    text: str
+    sgr: str = ""
+
+
+def plain(text: object) -> Cell:
+    """A cell of text from anywhere."""
+    return Cell(visible(str(text)))
+
+
+def state_cell(state: str) -> Cell:
+    """Shape and word, coloured by severity."""
+    return Cell(f"{shape_of(state)} {visible(state)}", _COLOURS.get(severity_of(state), ""))
+
+
+class Printer:
+    """Writes lines to one stream; `widths` of the columns only grow, so that a followed log stays aligned."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._widths: list[int] = []
+        self.coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        encoding = (stream.encoding or "ascii").lower().replace("-", "")
+        self._ascii = encoding != "utf8"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def json(self, values: Iterable[dict[str, Any]]) -> None:
+        """One object a line."""
+        lines = (escaped_json(json.dumps(value, ensure_ascii=self._ascii)) for value in values)
+        self.lines(lines)
+
+    def heading(self, text: str) -> None:
+        """A title line; begins a new table."""
+        self._widths = []
+        self.lines([self._styled(text, _HEADING)])
+
+    def rows(self, rows: Iterable[Sequence[Cell]]) -> None:
+        """Aligned by cell width, the last column as long as it is."""
+        kept = list(rows)
+        for row in kept:
+            self._widths += [0] * (len(row) - len(self._widths))
+            for at, cell in enumerate(row):
+                self._widths[at] = max(self._widths[at], cell_len(cell.text))
+        self.lines(self._row(row) for row in kept)
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Lines as they are; the caller has made them safe."""
+        text = "".join(f"{line}\n" for line in lines)
+        if text:
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def _row(self, row: Sequence[Cell]) -> str:
+        *front, last = row
+        padded = (
+            self._styled(cell.text, cell.sgr) + " " * (width - cell_len(cell.text) + 2)
+            for cell, width in zip(front, self._widths, strict=False)
+        )
+        return ("".join(padded) + self._styled(last.text, last.sgr)).rstrip()
+
+    def _styled(self, text: str, sgr: str) -> str:
+        return f"\x1b[{sgr}m{text}\x1b[0m" if sgr and self.coloured else text
+
+
+# --- JSON (design section 6) --------------------------------------------------------------------------------------
+
+
+def iso(instant: int | None) -> str | None:
+    """An instant as every JSON field shows it."""
+    return None if instant is None else to_iso(in_range(instant))
+
+
+def state_json(row: State) -> dict[str, Any]:
+    """A row of the state table."""
+    return {
+        "category": row.category,
+        "event": row.event,
+        "state": row.state,
+        "supplement": row.supplement,
+        "node": row.node,
+        "count": row.count,
+        "observed_at": iso(row.observed_at),
+    }
+
+
+def event_json(row: Event) -> dict[str, Any]:
+    """An event of the history."""
+    return {
+        "event": row.event,
+        "state": row.state,
+        "supplement": row.supplement,
+        "category": row.category,
+        "node": row.node,
+        "count": row.count,
+        "observed_at": iso(row.observed_at),
+        "stored_at": iso(row.stored_at),
+    }
+
+
+def log_json(row: LogLine) -> dict[str, Any]:
+    """A line of the shared log."""
+    return {
+        "node": row.node,
+        "source": row.source,
+        "line": row.line,
+        "observed_at": iso(row.observed_at),
+        "stored_at": iso(row.stored_at),
+    }
+
+
+def notification_json(row: Notification) -> dict[str, Any]:
+    """A notification with its attempts; of an event or of a line, the fields of the other kind are left out."""
+    about: dict[str, Any] = {"source": row.source, "line": row.line}
+    if row.event is not None:
+        about = {"event": row.event, "state": row.state, "supplement": row.supplement, "category": row.category}
+    return {
+        "definition": row.definition,
+        "status": row.status,
+        "reason": row.reason,
+        **about,
+        "node": row.node,
+        "observed_at": iso(row.observed_at),
+        "stored_at": iso(row.stored_at),
+        "attempts": [_attempt_json(attempt) for attempt in row.attempts],
+    }
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "priority": attempt.priority,
+        "node": attempt.node,
+        "procedure": attempt.procedure,
+        "application": application_of(attempt),
+        "started_at": iso(attempt.started_at),
+        "ended_at": iso(attempt.ended_at),
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+    }
+
+
+def application_of(attempt: Attempt) -> Any:
+    """The application as a value; text that is no JSON as it stands."""
+    try:
+        return json.loads(attempt.application)
+    except ValueError:
+        return attempt.application
+
+
+def application_text(attempt: Attempt) -> str:
+    """The application in words: a command line as it would be typed, an address, a queue's key."""
+    value = application_of(attempt)
+    if isinstance(value, list):
+        return shlex.join(map(str, value))
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+# --- arguments shared by the reading commands ----------------------------------------------------------------------
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """--json and --local."""
+    parser.add_argument("--json", action="store_true", help="for programs: JSON, times in ISO 8601 UTC")
+    parser.add_argument("--local", action="store_true", help="times in this machine's zone (default UTC)")
+
+
+def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
+    """--since, --until, --limit."""
+    # argparse takes -2h for an option unless it looks like a negative number; there is no public way to say so
+    parser._negative_number_matcher = re.compile(r"^-\d")
+    for name, meaning in (("--since", "from then on"), ("--until", "up to then")):
+        parser.add_argument(name, metavar="TIME", help=f"{meaning}: 2026-11-22T14:05, 14:05 or -2h")
+    parser.add_argument(
+        "--limit", type=_count, default=DEFAULT_LIMIT, metavar="N", help=f"the newest N (default {DEFAULT_LIMIT})"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
+
+
+def when(text: str | None, option: str, face: Clockface) -> int | None:
+    """The instant an option names; a time nobody can read ends the command with status 2."""
+    if text is None:
+        return None
+    try:
+        return parse_when(text, now_us(), face)
+    except ValueError as error:
+        print(f"noroshi: {option}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,215 @@
+"""What people ask of the system, headless: every answer a frozen dataclass read from the shared disk.
+
+Role: the only way the console and the reading commands see data (design section 8).
+Rules: reads alone, through the shared reader and the lock file; each call may block as long as the disk does, so a
+user interface calls it from a thread. Raises NoroshiError (ReadFailed, NoDatabase, ConfigError) or OSError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from noroshi.store import lock, views
+from noroshi.store.config import load_cluster, load_node
+from noroshi.store.errors import ConfigError
+from noroshi.store.layout import Layout
+from noroshi.store.reader import SharedReader
+from noroshi.store.views import LogBounds, LogFilter, LogLine, Window
+
+T = TypeVar("T")
+
+CUT = 4096
+"""Bytes of a line a screen asks for; the detail asks for all."""
+
+PAGE = 2000
+"""Lines read at once by a command."""
+
+ERROR_WORDS = LogFilter(text=("error", "fail", "fatal", "panic", "crit"))
+"""What counts as an error in a line, for jumping from one to the next."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The coordinator as its lock file names it; `since` microseconds UTC."""
+
+    node: str
+    term: int
+    since: int
+
+
+@dataclass(frozen=True)
+class Leadership:
+    """`held`: somebody holds the role now. `leader` is then who; else who held it last, None where nobody ever did."""
+
+    held: bool
+    leader: Leader | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that is now so. `written_at` is when the newest row was stored, None in an empty database."""
+
+    cluster: str
+    leadership: Leadership
+    nodes: tuple[views.NodeState, ...]
+    states: tuple[views.State, ...]
+    written_at: int | None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a screen shows, from one consistent reading; `tail` is the end of the log, oldest first, long lines cut."""
+
+    status: Status
+    bounds: LogBounds
+    tail: tuple[LogLine, ...]
+
+
+class Queries:
+    """Questions to one shared directory."""
+
+    def __init__(self, layout: Layout, reader: SharedReader) -> None:
+        self.layout = layout
+        self._reader = reader
+        self._cluster: tuple[str, tuple[str, ...]] | None = None
+
+    def fingerprint(self) -> Hashable:
+        """Cheap; differs when the database may have changed."""
+        return self._reader.fingerprint()
+
+    def leadership(self) -> Leadership:
+        """Two looks at the lock file; takes no lock."""
+        record = lock.read_lock(self.layout)
+        leader = None if record is None else Leader(record.node, record.term, record.since_us)
+        return Leadership(leader is not None and lock.is_held(self.layout), leader)
+
+    def status(self) -> Status:
+        """One consistent reading of nodes and states, and who leads."""
+        return self.picture(tail=0).status
+
+    def picture(self, tail: int = 100) -> Picture:
+        """As `status`, with the end of the log."""
+        name, members = self._members()
+        nodes, states, written_at, bounds, lines = self.ask(
+            lambda c: (
+                views.node_states(c),
+                views.states(c),
+                views.last_write(c),
+                views.log_bounds(c),
+                views.log_before(c, None, tail, CUT),
+            )
+        )
+        status = Status(name, self.leadership(), _in_file_order(members, nodes), states, written_at)
+        return Picture(status, bounds, lines)
+
+    def terms(self, limit: int = 1000) -> tuple[views.Term, ...]:
+        """The history of terms, oldest first."""
+        return self.ask(lambda c: views.terms(c, limit))
+
+    def events(self, which: views.EventFilter, limit: int) -> tuple[views.Event, ...]:
+        """The newest events selected, oldest first."""
+        return self.ask(lambda c: views.events(c, which, limit))
+
+    def history(self, which: views.HistoryFilter, limit: int) -> tuple[views.Notification, ...]:
+        """The newest notifications selected, each with its attempts, oldest first."""
+        return self.ask(lambda c: views.notifications(c, which, limit))
+
+    def log_bounds(self) -> LogBounds:
+        """The lowest and highest id of the log."""
+        return self.ask(views.log_bounds)
+
+    def log_page(self, low: int, high: int) -> tuple[LogLine, ...]:
+        """The lines with ids from `low` to `high`, long ones cut."""
+        page = self.ask(lambda c: views.log_after(c, low - 1, high - low + 1, CUT))
+        return tuple(line for line in page if line.id <= high)
+
+    def log_lines(self, ids: tuple[int, ...]) -> tuple[LogLine, ...]:
+        """The lines with these ids, long ones cut."""
+        return self.ask(lambda c: views.log_lines(c, ids, CUT))
+
+    def log_line(self, number: int) -> LogLine | None:
+        """One line, whole."""
+        return self.ask(lambda c: views.log_line(c, number))
+
+    def log_id_at(self, instant: int) -> int | None:
+        """The first line observed at or after `instant`."""
+        return self.ask(lambda c: views.log_id_at(c, instant))
+
+    def scan_log(
+        self, which: LogFilter, position: int | None, *, backward: bool, limit: int = PAGE, cut: int = CUT
+    ) -> Iterator[views.ScanStep]:
+        """The filter step by step from `position`; stop it by closing the iterator."""
+        while True:
+            at = position
+            step = self.ask(lambda c, at=at: views.scan(c, which, at, backward=backward, limit=limit, cut=cut))
+            yield step
+            if step.done:
+                return
+            position = step.position
+
+    def newest_log(
+        self, which: LogFilter, window: Window, limit: int, keeps: Callable[[LogLine], bool]
+    ) -> list[LogLine]:
+        """The newest `limit` lines in the window that `which` selects and `keeps` accepts, in order of arrival.
+
+        Newest by the time observed where the window has a bound, by arrival where it has none.
+        """
+        pages = self._back_by_arrival(which) if window == Window() else self._back_by_time(which, window)
+        newest_first = (line for page in pages for line in page if keeps(line))
+        return sorted(islice(newest_first, limit), key=lambda line: line.id)
+
+    def _back_by_arrival(self, which: LogFilter) -> Iterator[Iterable[LogLine]]:
+        for step in self.scan_log(which, None, backward=True, cut=views.UNCUT):
+            yield reversed(step.lines)
+
+    def _back_by_time(self, which: LogFilter, window: Window) -> Iterator[Iterable[LogLine]]:
+        position: tuple[int, int] | None = None
+        while True:
+            at = position
+            step = self.ask(lambda c, at=at: views.scan_window(c, which, window, at, limit=PAGE))
+            yield step.lines
+            if (position := step.position) is None:
+                return
+
+    def ask(self, question: Callable[..., T]) -> T:
+        """One read statement of `store.views` (or several), in one consistent reading."""
+        return self._reader.query(question)
+
+    def _members(self) -> tuple[str, tuple[str, ...]]:
+        """Name and nodes of the cluster; the last good reading while the file is being edited or out of reach."""
+        try:
+            cluster = load_cluster(self.layout.cluster)
+        except (ConfigError, OSError):
+            if self._cluster is None:
+                raise
+            return self._cluster
+        self._cluster = cluster.name, cluster.names
+        return self._cluster
+
+
+def open_queries(config: str | Path) -> Queries:
+    """Questions to the cluster a node file belongs to. Raises ConfigError."""
+    layout = Layout(load_node(Path(config)).shared)
+    return Queries(layout, SharedReader(layout))
+
+
+def line_matcher(pattern: str | None) -> Callable[[LogLine], bool]:
+    """re.search on the line, or everything. Raises ValueError with the place and the reason."""
+    if pattern is None:
+        return lambda line: True
+    try:
+        search = re.compile(pattern).search
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return lambda line: search(line.line) is not None
+
+
+def _in_file_order(members: tuple[str, ...], known: tuple[views.NodeState, ...]) -> tuple[views.NodeState, ...]:
+    """Every member of the cluster, UNKNOWN where nothing was declared yet; nodes that left the file are left out."""
+    by_name = {node.node: node for node in known}
+    return tuple(by_name.get(name, views.NodeState(name, "UNKNOWN", None)) for name in members)

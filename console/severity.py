@@ -1,0 +1,50 @@
+"""How bad a state is, and how it is shown: a word first, then a shape, then weight, then colour.
+
+Rules: nothing is told by colour alone, and no two severities differ by red against green. The states of nodes and
+built-in events are known; of users' own words the common ones are, any other word is `OTHER`, above the good ones.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Severity(IntEnum):
+    """Worst first, so that sorting by it does the same."""
+
+    CRITICAL = 0
+    DEGRADED = 1
+    OTHER = 2
+    STOPPED = 3
+    GOOD = 4
+
+    @property
+    def is_trouble(self) -> bool:
+        return self <= Severity.DEGRADED
+
+
+_WORDS = {
+    Severity.CRITICAL: "DOWN ERROR FAILED FAILURE CRITICAL FATAL",
+    Severity.DEGRADED: "SUSPECT WARNING DEGRADED WARN UNKNOWN",
+    Severity.STOPPED: "STOPPED",
+    Severity.GOOD: "UP OK NORMAL",
+}
+_SEVERITIES = {word: severity for severity, words in _WORDS.items() for word in words.split()}
+_SHAPES = {
+    Severity.CRITICAL: "✖",
+    Severity.DEGRADED: "▲",
+    Severity.OTHER: "◆",
+    Severity.STOPPED: "○",
+    Severity.GOOD: "●",
+}
+_OWN_SHAPES = {"SUSPECT": "◐", "DEGRADED": "◐", "UNKNOWN": "?"}
+
+
+def severity_of(state: str) -> Severity:
+    """Of a state's word, in any case."""
+    return _SEVERITIES.get(state.upper(), Severity.OTHER)
+
+
+def shape_of(state: str) -> str:
+    """One cell wide."""
+    return _OWN_SHAPES.get(state.upper()) or _SHAPES[severity_of(state)]

@@ -1,0 +1,119 @@
+"""Pages of the shared log by key: after an id, before an id, at an instant, by ids.
+
+A line longer than `cut` bytes comes cut, with `length` saying how long it is: a page of lines of 1 MiB each stays
+small. `log_line` gives one line whole. Cutting works on bytes, since SQLite's own text functions end at a NUL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+UNCUT = 2**31 - 1
+"""For `cut`: give every line whole."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line; ids are in order of arrival and, per source, in file order. `length` in bytes of UTF-8."""
+
+    id: int
+    node: str
+    source: str
+    observed_at: int
+    stored_at: int
+    line: str
+    length: int
+
+
+@dataclass(frozen=True)
+class LogBounds:
+    """The lowest and the highest id of the log, 0 and 0 when it is empty; ids between may be missing."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Which lines: `node` and `source` are name patterns; `text` is found if any of these stands in the line.
+
+    Case is ignored for ASCII letters, where `ignore_case` says so. `inverted` turns the text around, not the names.
+    """
+
+    node: str = "**"
+    source: str = "**"
+    text: tuple[str, ...] = ()
+    ignore_case: bool = True
+    inverted: bool = False
+
+    @property
+    def selects_all(self) -> bool:
+        return self.node == "**" and self.source == "**" and not self.text
+
+
+def log_bounds(connection: apsw.Connection) -> LogBounds:
+    """Two seeks."""
+    rows = connection.execute("SELECT coalesce((SELECT min(id) FROM logs), 0), coalesce((SELECT max(id) FROM logs), 0)")
+    return LogBounds(*next(rows))
+
+
+def log_after(connection: apsw.Connection, after: int, limit: int, cut: int = UNCUT) -> tuple[LogLine, ...]:
+    """The `limit` lines that follow the id `after`, oldest first."""
+    return select(connection, "SELECT * FROM logs WHERE id > ? ORDER BY id LIMIT ?", (after, limit), cut)
+
+
+def log_before(connection: apsw.Connection, before: int | None, limit: int, cut: int = UNCUT) -> tuple[LogLine, ...]:
+    """The `limit` lines before the id `before`, oldest first; None for the newest page."""
+    below = 2**63 - 1 if before is None else before
+    page = select(connection, "SELECT * FROM logs WHERE id < ? ORDER BY id DESC LIMIT ?", (below, limit), cut)
+    return page[::-1]
+
+
+def log_lines(connection: apsw.Connection, ids: Iterable[int], cut: int = UNCUT) -> tuple[LogLine, ...]:
+    """The lines with these ids that still exist, oldest first."""
+    chosen = json.dumps(sorted(ids))
+    return select(connection, "SELECT l.* FROM json_each(?) j CROSS JOIN logs l ON l.id = j.value", (chosen,), cut)
+
+
+def log_line(connection: apsw.Connection, number: int) -> LogLine | None:
+    """One line, whole."""
+    return next(iter(log_lines(connection, [number])), None)
+
+
+def log_id_at(connection: apsw.Connection, instant: int) -> int | None:
+    """The id of the first line observed at or after `instant`, None when there is none."""
+    rows = connection.execute("SELECT id FROM logs WHERE observed_at >= ? ORDER BY observed_at, id LIMIT 1", (instant,))
+    found = next(rows, None)
+    return None if found is None else int(found[0])
+
+
+_OUTER = """
+SELECT l.id, n.name, s.name, l.observed_at, l.stored_at,
+  CASE WHEN octet_length(l.line) > {cut} THEN substr(CAST(l.line AS BLOB), 1, {cut}) ELSE l.line END,
+  octet_length(l.line)
+FROM ({inner}) l CROSS JOIN sources s ON s.id = l.source CROSS JOIN nodes n ON n.id = s.node
+"""
+
+
+def select(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut: int) -> tuple[LogLine, ...]:
+    """Rows of `logs` that the statement `inner` gives, in its order, with node and source by name."""
+    return tuple(stream(connection, inner, bindings, cut))
+
+
+def stream(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut: int) -> Iterator[LogLine]:
+    """As `select`, one by one, for who stops early."""
+    statement = _OUTER.format(cut=int(cut), inner=inner)
+    for row in connection.execute(statement, bindings):
+        yield _line(*row)
+
+
+def _line(  # the columns of _OUTER
+    number: int, node: str, source: str, observed_at: int, stored_at: int, line: str | bytes, length: int
+) -> LogLine:
+    text = line if isinstance(line, str) else line.decode("utf-8", errors="ignore")
+    return LogLine(number, node, source, observed_at, stored_at, text, length)

@@ -1,0 +1,76 @@
+"""What is now so: the nodes, the state table of fig. 4, who led and when the last word was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apsw
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node as last declared; `since` None until its first declaration."""
+
+    node: str
+    state: str
+    since: int | None
+
+
+@dataclass(frozen=True)
+class State:
+    """One row of the state table: the event that last reached S4-4, and how often it was reported (spec 2.6)."""
+
+    category: str
+    event: str
+    state: str
+    supplement: str
+    node: str
+    count: int
+    observed_at: int
+    stored_at: int
+    seen_at: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """One coordinator of the history."""
+
+    term: int
+    node: str
+    endpoint: str
+    since: int
+
+
+def node_states(connection: apsw.Connection) -> tuple[NodeState, ...]:
+    """Every node ever mentioned, by name."""
+    rows = connection.execute("SELECT name, state, nullif(since, 0) FROM nodes ORDER BY name")
+    return tuple(NodeState(*row) for row in rows)
+
+
+def states(connection: apsw.Connection) -> tuple[State, ...]:
+    """The whole state table, by name."""
+    rows = connection.execute(
+        "SELECT s.category, s.event, s.state, s.supplement, n.name, s.count, s.observed_at, s.stored_at, s.seen_at"
+        " FROM states s JOIN nodes n ON n.id = s.node ORDER BY s.event"
+    )
+    return tuple(State(*row) for row in rows)
+
+
+def terms(connection: apsw.Connection, limit: int = 1000) -> tuple[Term, ...]:
+    """The newest `limit` terms, oldest first."""
+    rows = connection.execute("SELECT term, node, endpoint, since FROM terms ORDER BY term DESC LIMIT ?", (limit,))
+    return tuple(Term(*row) for row in rows)[::-1]
+
+
+_LAST_WRITE = """
+SELECT max(
+  coalesce((SELECT stored_at FROM logs ORDER BY id DESC LIMIT 1), 0),
+  coalesce((SELECT stored_at FROM events ORDER BY id DESC LIMIT 1), 0),
+  coalesce((SELECT max(created_at, coalesce(ended_at, 0)) FROM notifications ORDER BY id DESC LIMIT 1), 0),
+  coalesce((SELECT since FROM terms ORDER BY term DESC LIMIT 1), 0))
+"""
+
+
+def last_write(connection: apsw.Connection) -> int | None:
+    """When the newest row was stored, by the coordinator's clock; None for an empty database."""
+    return int(next(connection.execute(_LAST_WRITE))[0]) or None
