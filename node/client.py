@@ -135,6 +135,8 @@ def request_line(event: str, state: str, supplement: object = "", *, deferred: b
     """The request as it goes over the socket. Raises TypeError or ValueError where JSON cannot hold the supplement."""
     import json
 
+    if supplement is None:
+        supplement = ""
     if not isinstance(supplement, str):
         supplement = json.dumps(supplement, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     request: dict[str, object] = {"event": event, "state": state, "supplement": supplement, "deferred": deferred}

@@ -147,7 +147,7 @@ def name_sqlite_error(error: apsw.Error, number: int, on: Path) -> NoroshiError 
     """
     if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and number in FULL):
         return DiskFull("cannot write", on=str(on), why=str(error), hint=_FREE)
-    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+    if isinstance(error, apsw.BusyError):
         hint = "only noroshi may open the database; use `noroshi backup` or a command that reads"
         return RoleTaken("the database is open elsewhere", on=str(on), why=str(error), hint=hint)
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):

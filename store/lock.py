@@ -27,7 +27,7 @@ from .layout import Layout
 
 SIZE = 1024
 """Bytes of the record, always."""
-_TRIES, _PAUSE = 5, 0.01
+_TRIES, _PAUSE = 10, 0.005
 """A probe of `is_held` holds the lock for microseconds; a candidate tries that often, seconds apart."""
 
 

@@ -105,9 +105,13 @@ class SharedReader:
 
     def _open_database(self) -> BlockFile:
         try:
-            return BlockFile(self._layout.database)
+            database = BlockFile(self._layout.database)
         except FileNotFoundError as error:
             raise self._no_database() from error
+        if not database.xFileSize():  # SQLite would take the log for a leftover and delete it
+            database.xClose()
+            raise self._no_database()
+        return database
 
     def _read_mark(self) -> SeenMark:
         try:

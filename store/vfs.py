@@ -186,9 +186,13 @@ def open_snapshot(snapshot: Snapshot) -> apsw.Connection:
         _vfs.opening.snapshot = None
 
 
+_BEGIN = """
+PRAGMA locking_mode=exclusive; -- a private index instead of a -shm file
+PRAGMA temp_store=memory; -- else a sort that spills would want a file
+BEGIN; SELECT count(*) FROM sqlite_schema -- the first read opens the log and fixes the moment
+"""
+
+
 def _begin(connection: apsw.Connection) -> None:
-    """Private index, no temporary files, then the first read: it opens the log and fixes the moment."""
-    for _ in connection.execute(
-        "PRAGMA locking_mode=exclusive; PRAGMA temp_store=memory; BEGIN; SELECT count(*) FROM sqlite_schema"
-    ):
+    for _ in connection.execute(_BEGIN):
         pass

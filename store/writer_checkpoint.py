@@ -1,7 +1,7 @@
 """Copying the write-ahead log into the database file, so that every reader at every moment knows what it sees.
 
 Role: the one place where the database file changes (design section 3, Writer step 4).
-Rules: the steps run in the order of `_STEPS`, each durable before the next; without any one of them a reader is given
+Rules: the steps run in the order of `STEPS`, each durable before the next; without any one of them a reader is given
 a state that never was, or an old one. After a full disk in the copy the next one begins anew, with a new mark. Once
 all frames are copied no commit may come before the end, because SQLite would begin the log again from its start, in
 place, under readers that the mark tells nothing: such a checkpoint goes on where it stopped.
@@ -22,7 +22,7 @@ from .mark import OwnMark, Phase
 WAL_LIMIT = 4 * 1024 * 1024
 """Bytes of log at which a checkpoint is due: what a reader takes in memory each time."""
 
-_STEPS = ("mark_copying", "copy_frames", "mark_truncating", "truncate", "sync_log", "mark_normal")
+STEPS = ("mark_copying", "copy_frames", "mark_truncating", "truncate", "sync_log", "mark_normal")
 _COPIED = 2
 
 
@@ -46,8 +46,8 @@ class Checkpoint:
         self._look()
         self._check_files()
         try:
-            while self._done < len(_STEPS):
-                if getattr(self, _STEPS[self._done])() is False:
+            while self._done < len(STEPS):
+                if getattr(self, STEPS[self._done])() is False:
                     return False
                 self._done += 1
             self._done = 0
@@ -73,7 +73,10 @@ class Checkpoint:
 
     def copy_frames(self) -> bool:
         """All frames into the database file, fsynced by SQLite; False if some had to stay."""
-        frames, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            frames, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.LockedError:  # by a statement of ours that still reads
+            return False
         return frames == copied
 
     def mark_truncating(self) -> None:

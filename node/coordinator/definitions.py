@@ -40,9 +40,8 @@ class DefinitionManager:
         if meta.get(connection, SEEDED) is not None or not self._layout.definitions.exists():
             return None
         try:
-            text = self._layout.definitions.read_text(encoding="utf-8")
-            found = definitions.parse(text, self._layout.definitions, self._names)
-        except (ConfigError, OSError, UnicodeDecodeError) as error:
+            found = definitions.load(self._layout.definitions, self._names)
+        except ConfigError as error:
             log.error("the definitions are not imported: %s", error)
             return f"not imported: {str(error).splitlines()[0]}"
         self._store(connection, changes.between((), found, prune=False), "seed", at)

@@ -137,7 +137,8 @@ class Engine:
         """Go on with what the database has, in a new engine that was told the node states.
 
         Unanswered deliveries are repeated under their ids, their time limits begin again in full; those on nodes that
-        are DOWN or STOPPED end. Raises ValueError where attempts do not fit their definition.
+        are DOWN or STOPPED end. Raises ValueError where a notification does not fit its definition, nothing of that
+        one taken; so it may be called once for each, in the order of their ids, and one damaged row stops no other.
         """
         self._now = now
         for past in sorted(pending, key=lambda notification: notification.id):
@@ -151,8 +152,6 @@ class Engine:
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def _notify(self, input: Notify) -> None:
-        if input.definition is None and input.subject.kind != "failure-event":
-            raise ValueError(f"nothing is defined for {input.subject.about}: S1 ends it before the engine")
         new = Notification.new(self._next_id, input.definition, input.subject)
         self._next_id += 1
         self._actions.append(Opened(new.id, new.definition.name, new.definition.version, new.subject))

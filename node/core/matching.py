@@ -8,7 +8,7 @@ Rules: the answer keeps the order of the definitions given. A user's pattern is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from noroshi.store.matching import NamePattern
@@ -51,12 +51,14 @@ class Matcher:
 
     def __init__(self, definitions: Iterable[Definition]) -> None:
         self._definitions = tuple(definitions)
-        self._by_head: dict[str, list[int]] = {}
-        """Places of the event definitions, by the whole segments their pattern begins with."""
+        self._logs = tuple(one for one in self._definitions if one.kind == "log")
+        self._ends: dict[str, dict[str, list[int]]] = {}
+        """Places of the event definitions by the whole segments their pattern begins with, then ends with."""
+        self._depth = 0
+        """Segments; no such beginning or end is longer, so a name is cut no further."""
         for place, one in enumerate(self._definitions):
             if one.kind == "event":
-                self._by_head.setdefault(_literal_head(one.event), []).append(place)
-        self._logs = tuple(one for one in self._definitions if one.kind == "log")
+                self._add(place, one.event)
         self.event = lru_cache(REMEMBERED)(self._event)
         """event(event, state) -> definitions, as match_event."""
         self.source = lru_cache(REMEMBERED)(self._source)
@@ -66,27 +68,46 @@ class Matcher:
         """As match_line."""
         return tuple(one for one in self.source(node, source) if not one.pattern or search(one.pattern, line))
 
+    def _add(self, place: int, pattern: str) -> None:
+        head, tail = _literal_ends(pattern)
+        self._ends.setdefault(head, {}).setdefault(tail, []).append(place)
+        if "*" in pattern:
+            self._depth = max(self._depth, head.count("/") + 1, tail.count("/") + 1)
+
     def _event(self, event: str, state: str) -> tuple[Definition, ...]:
-        places = sorted(place for head in _heads(event) for place in self._by_head.get(head, ()))
+        tails = _tails(event, self._depth)
+        begun = [self._ends[head] for head in _heads(event, self._depth) if head in self._ends]
+        places = sorted(place for by_tail in begun for tail in tails for place in by_tail.get(tail, ()))
         return match_event((self._definitions[place] for place in places), event, state)
 
     def _source(self, node: str, source: str) -> tuple[Definition, ...]:
         return match_source(self._logs, node, source)
 
 
-def _literal_head(pattern: str) -> str:
-    """The whole segments before the first star; all of a pattern without one."""
-    before, star, _ = pattern.partition("*")
-    return before.rpartition("/")[0] if star else pattern
+def _literal_ends(pattern: str) -> tuple[str, str]:
+    """The whole segments before the first star and those after the last; a pattern without one is all head."""
+    if "*" not in pattern:
+        return pattern, ""
+    return pattern.partition("*")[0].rpartition("/")[0], pattern.rpartition("*")[2].partition("/")[2]
 
 
-def _heads(name: str) -> Iterator[str]:
-    """Every head a pattern that matches `name` can have: "", "raid", "raid/db1", "raid/db1/md0"."""
-    at = name.find("/")
-    yield ""
-    while at != -1:
-        if at:
-            yield name[:at]
-        at = name.find("/", at + 1)
-    if name:
-        yield name
+def _heads(name: str, depth: int) -> set[str]:
+    """Every head, of up to `depth` segments, of a pattern that matches `name`: "", "raid", "raid/db1"; and the name."""
+    heads, at = {"", name}, 0
+    for _ in range(depth):
+        at = name.find("/", at) + 1
+        if not at:
+            break
+        heads.add(name[: at - 1])
+    return heads
+
+
+def _tails(name: str, depth: int) -> set[str]:
+    """Every tail likewise: "", "md0", "db1/md0"."""
+    tails, at = {""}, len(name)
+    for _ in range(depth):
+        at = name.rfind("/", 0, at)
+        if at == -1:
+            break
+        tails.add(name[at + 1 :])
+    return tails

@@ -78,7 +78,12 @@ class Notification:
 
     @classmethod
     def new(cls, number: int, definition: Definition | None, subject: Subject) -> Notification:
-        """One that stands before its first group: at S1, or at S11 where it tells of a failure, past S1."""
+        """One that stands before its first group: at S1, or at S11 where it tells of a failure, past S1.
+
+        Raises ValueError where nothing is defined for what is no notification failure: S1 ends that.
+        """
+        if definition is None and subject.kind != "failure-event":
+            raise ValueError(f"notification {number}: nothing is defined for {subject.about}")
         used = definition or UNDEFINED
         step = Step.RAISE if subject.kind == "failure-event" else Step.DEFINED
         return cls(number, used, subject, in_order(used), step)

@@ -98,6 +98,7 @@ class Daemon:
         events = await self._spool(parts, "events")
         deferred = await self._spool(parts, "deferred")
         self._open_packets(context)
+        parts.push_async_callback(self._packets.stop, goodbye=False)
         self._intake = Intake(
             events,
             deferred,
@@ -147,6 +148,7 @@ class Daemon:
         try:
             server = DeliveryServer(context, endpoint, notifier)
         except zmq.ZMQError as error:
+            await notifier.close()
             raise NoroshiError(
                 "cannot listen for deliveries",
                 on=endpoint,

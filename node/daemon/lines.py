@@ -72,7 +72,7 @@ class Client(asyncio.Protocol):
         self._handle, self._joined, self._left = handle, joined, left
         self._arrived = bytearray()
         self._answers: deque[Answer] = deque()
-        self._ending = self._choked = False
+        self._ending = self._choked = self._scheduled = False
         self._waiter = self._work  # one object, so that a group of requests calls it once
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -116,38 +116,45 @@ class Client(asyncio.Protocol):
         self._transport.abort()
 
     def _work(self) -> None:
-        """Take what may be taken, send what is decided, and again while that makes room."""
+        """Send what is decided, take a turn's worth of lines, go on in another turn while more may be taken."""
+        self._scheduled = False
         if self._transport.is_closing():
             return
-        while self._take_lines():
-            self._send()
         self._send()
-        if self._ending and not self._answers:
+        self._take_lines()
+        self._send()
+        more = b"\n" in self._arrived
+        if more and not self._full:
+            self._schedule()
+        if self._ending and not self._answers and not more:
             self._transport.close()
-        elif self._full or self._ending:
+        elif self._full or self._ending or more:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._work)
 
     @property
     def _full(self) -> bool:
         return self._choked or len(self._answers) >= UNANSWERED
 
-    def _take_lines(self) -> bool:
-        """Whether there may be more than there was room for."""
+    def _take_lines(self) -> None:
         start, arrived = 0, self._arrived
-        while not self._full:
-            end = arrived.find(b"\n", start, start + MAX_LINE)
+        for _ in range(UNANSWERED):
+            end = -1 if self._full else arrived.find(b"\n", start, start + MAX_LINE)
             if end < 0:
                 break
             self._take(bytes(arrived[start:end]))
             start = end + 1
         del arrived[:start]
-        if not self._full and len(arrived) >= MAX_LINE:
+        if not self._full and arrived.find(b"\n", 0, MAX_LINE) < 0 and len(arrived) >= MAX_LINE:
             arrived.clear()
             self._answers.append(TOO_LONG)
             self._ending = True
-        return start > 0 and self._full and not self._choked
 
     def _take(self, line: bytes) -> None:
         if line and not line.isspace():

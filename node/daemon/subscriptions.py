@@ -117,6 +117,6 @@ def cannot_bind(own: NodeAddress, error: zmq.ZMQError) -> NoroshiError:
     return NoroshiError(
         "cannot send periodic packets from",
         on=own.packets,
-        why=error.strerror or str(error),
+        why=zmq.strerror(error.errno or 0),
         hint=hints.get(error.errno or 0, "check the node's address and port in cluster.yaml"),
     )

@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from noroshi.node.logs.globs import ANY_DEPTH, Glob, segment
 from noroshi.node.logs.position import HEAD, Fact, Identity
+
+LAST_LINE = 64 * 1024
+"""Bytes looked through for the start of an unfinished last line."""
 
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The names in a directory with the inode number each is listed with (0 for a symbolic link)."""
+    """The names of files in a directory, with the inode number each is listed with (0 for a symbolic link)."""
 
     device: int
     names: dict[str, int]
 
 
+def stat_of(file: str | int) -> os.stat_result:
+    """A path's or descriptor's stat. Raises OSError."""
+    return os.stat(file)  # noqa: PTH116 (a Path for each file each second costs more than the look itself)
+
+
 def list_directory(path: str) -> Listing | None:
     """None where there is no such directory. Raises OSError where it may not be read."""
     try:
-        device = os.stat(path).st_dev
+        device = stat_of(path).st_dev
         with os.scandir(path) as entries:
-            return Listing(device, {entry.name: 0 if entry.is_symlink() else entry.inode() for entry in entries})
+            return Listing(device, dict(_files(entries)))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -38,7 +46,7 @@ def list_directory(path: str) -> Listing | None:
 def fact_of(path: str, *, wanted: bool, first: bool) -> Fact | None:
     """What the file is now; None where it is not there or no regular file."""
     try:
-        seen = os.stat(path)
+        seen = stat_of(path)
         if not stat.S_ISREG(seen.st_mode):
             return None
         descriptor = os.open(path, READ_FLAGS)
@@ -74,6 +82,14 @@ def _fact(path: str, seen: os.stat_result, head: bytes | None, wanted: bool, fir
     return Fact(path, seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, head, wanted, first)
 
 
+def _files(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, int]]:
+    for entry in entries:
+        if entry.is_file(follow_symlinks=False):
+            yield entry.name, entry.inode()
+        elif entry.is_symlink():
+            yield entry.name, 0
+
+
 def _walk(directory: str, parts: list[str]) -> Iterator[str]:
     if not parts:
         yield directory or "/"
@@ -101,3 +117,26 @@ def _subdirectories(directory: str, *, follow: bool) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=follow))
     except OSError:
         return []
+
+
+def irregular(path: str) -> bool:
+    """Whether the path is there and is no regular file."""
+    try:
+        return not stat.S_ISREG(stat_of(path).st_mode)
+    except OSError:
+        return False
+
+
+def last_line_start(path: str, size: int) -> int:
+    """Where the last, unfinished line begins, so that it is whole when it comes; `size` where it is too long for that.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        start = max(0, size - LAST_LINE)
+        tail = os.pread(descriptor, size - start, start)
+    finally:
+        os.close(descriptor)
+    newline = tail.rfind(b"\n")
+    return start + newline + 1 if newline >= 0 or start == 0 else size

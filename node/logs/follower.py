@@ -63,6 +63,8 @@ class Follower:
         self.ended = False
         """Whether the content is gone; what is pending is still sent."""
         self.linked = True
+        self.absent = False
+        """Whether it is not found now, perhaps because its disk is not mounted."""
         self.grown_at = 0.0
         self.not_before = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
@@ -92,9 +94,14 @@ class Follower:
         return not self.linked or self.path != self.source
 
     @property
+    def handle(self) -> str | int:
+        """What to stat: the name, until the source has moved on to another file."""
+        return self.path if self._descriptor is None or not self.rotated else self._descriptor
+
+    @property
     def has_more(self) -> bool:
         """Whether there were bytes not looked at yet, when the file was last looked at."""
-        return not self.ended and self.size > self._scanned
+        return not self.ended and not self.absent and self.size > self._scanned
 
     @property
     def partial(self) -> bool:
@@ -135,7 +142,7 @@ class Follower:
         if fact.identity != self.identity:
             self.close()
             self.identity = fact.identity
-        self.path, self.linked = fact.path, True
+        self.path, self.linked, self.absent = fact.path, True, False
         self.size, self.modified = max(fact.size, self.read_at), fact.modified
 
     def saw(self, seen: os.stat_result, now: float) -> bool:
@@ -167,7 +174,8 @@ class Follower:
 
     def read(self, now_us: int, *, whole: bool) -> None:
         """Read one block; `whole`: its last line counts without a newline. Raises Replaced, OSError."""
-        assert self._descriptor is not None
+        if self._descriptor is None:
+            raise Replaced
         read_from = self.read_at
         block = os.pread(self._descriptor, BLOCK, self._scanned if self._long else read_from)
         if not self._same_head():

@@ -12,7 +12,7 @@ from functools import cached_property
 from noroshi.node.logs.rotation import compressed
 
 _MAGIC = re.compile(r"[*?\[]")
-_TOKENS = re.compile(r"\*+|\[!?\]?[^\]]*\]|.", re.DOTALL)
+_PIECES = re.compile(r"\*+|\[!?\]?[^\]]*\]|.", re.DOTALL)
 ANY_DEPTH = "**"
 
 
@@ -65,17 +65,17 @@ def _directory_part(part: str) -> str:
 
 def _translate(part: str) -> str:
     hidden = r"(?!\.)" if _MAGIC.match(part) else ""
-    return hidden + "".join(_token(token) for token in _TOKENS.findall(part))
+    return hidden + "".join(_piece(piece) for piece in _PIECES.findall(part))
 
 
-def _token(token: str) -> str:
-    if token.startswith("*"):
+def _piece(piece: str) -> str:
+    if piece.startswith("*"):
         return "[^/]*"
-    if token == "?":
+    if piece == "?":
         return "[^/]"
-    if token.startswith("[") and len(token) > 1:
-        return _characters(token[1:-1].replace("\\", r"\\")) or re.escape(token)
-    return re.escape(token)
+    if piece.startswith("[") and len(piece) > 1:
+        return _characters(piece[1:-1].replace("\\", r"\\")) or re.escape(piece)
+    return re.escape(piece)
 
 
 def _characters(inside: str) -> str | None:

@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, tag="settings"):
     incarnation: bytes
     rules: list[Rule]
     timing: Timing = Timing()
+    unsure: bool = False
+    """Whether the daemon has told something bad about an earlier life, to be taken back once all is well."""
 
 
 class Leader(msgspec.Struct, frozen=True, tag="leader"):

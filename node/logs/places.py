@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from posixpath import basename
 
-from noroshi.node.logs.directory import Listing, directories_of, fact_of, fact_of_open, list_directory
+from noroshi.node.logs.directory import Listing, directories_of, fact_of, fact_of_open, list_directory, stat_of
 from noroshi.node.logs.follower import Follower
 from noroshi.node.logs.globs import Glob
 from noroshi.node.logs.position import Fact, Identity
@@ -43,7 +44,7 @@ class Place:
     def changed(self) -> bool:
         """Whether the directory itself changed since this was asked last."""
         try:
-            modified = os.stat(self.path).st_mtime_ns
+            modified = stat_of(self.path).st_mtime_ns
         except OSError:
             modified = 0
         changed, self.modified = modified != self.modified, modified
@@ -81,8 +82,16 @@ class Rules:
         """The rule that a file of this name in that directory falls under."""
         return next((number for number in place.rules if self.globs[number].names(name)), None)
 
-    def of_path(self, path: str) -> int | None:
-        return next((number for number, glob in enumerate(self.globs) if glob.matches(path)), None)
+    def of_path(self, path: str) -> int:
+        """The rule that a source falls under. Raises KeyError."""
+        for number, glob in enumerate(self.globs):
+            if glob.matches(path):
+                return number
+        raise KeyError(path)
+
+    def has(self, path: str) -> bool:
+        """Whether any rule names the source."""
+        return any(glob.matches(path) for glob in self.globs)
 
     def first_look(self, number: int) -> bool:
         return self.globs[number].pattern not in self.looked_at
@@ -103,9 +112,9 @@ def view(rules: Rules, place: Place, followers: Sequence[Follower]) -> View | No
 def signature(rules: Rules, place: Place, followers: Sequence[Follower], listing: Listing) -> Signature:
     """The names that matter: configured, followed, or named like a rotated one of those; with their inode numbers."""
     wanted = {name for name in listing.names if rules.of_name(place, name) is not None}
-    bases = wanted | {os.path.basename(follower.source) for follower in followers}
+    bases = wanted | {basename(follower.source) for follower in followers}
     inodes = {follower.identity.inode for follower in followers}
-    paths = {os.path.basename(follower.path) for follower in followers}
+    paths = {basename(follower.path) for follower in followers}
     return tuple(
         (name, inode)
         for name, inode in sorted(listing.names.items())
@@ -115,11 +124,10 @@ def signature(rules: Rules, place: Place, followers: Sequence[Follower], listing
 
 def _view(rules: Rules, place: Place, followers: Sequence[Follower], listing: Listing) -> View:
     names = signature(rules, place, followers, listing)
-    facts = [fact for name, _ in names if (fact := _fact(rules, place, name)) is not None]
+    seen = [(inode, _fact(rules, place, name)) for name, inode in names]
+    facts = [fact for _, fact in seen if fact is not None]
     linked = frozenset(fact.identity for fact in facts)
-    steady = len(facts) == len(names) and all(
-        inode in (0, fact.inode) for (_, inode), fact in zip(names, facts, strict=True)
-    )
+    steady = all(inode in (0, fact.inode if fact is not None else 0) for inode, fact in seen)
     for follower in followers:
         if follower.descriptor is not None and follower.identity not in linked:
             facts.append(fact_of_open(follower.descriptor, follower.path))

@@ -4,9 +4,9 @@ A *source* is a log by the name it is configured under. An *incarnation* is one 
 or copied and truncated, is continued in by another. Each incarnation is a stream of its own (design section 2).
 
 Rules of `reconcile`, in this order:
-1. A file is known again by its inode and its first bytes. Found under another name, it was rotated: it goes on there.
+1. A file is known again by its inode and its first bytes. Under another name, it was rotated: it goes on there.
 2. A file that shrank below what was read, or whose first bytes are others, holds something new. What was not read of
-   the old content is looked for in a copy (a rotated name of the source, first bytes equal, not older); else it is lost.
+   the old content is looked for in a copy (a rotated name of the source, first bytes equal, not older), or is lost.
 3. A file under a rotated name of a known source that was never seen, and is newer than what was, was itself the source
    in between: it is read whole, in its turn.
 4. Anything else that is configured is a source of its own, from its start; from its end only where its pattern is
@@ -169,7 +169,7 @@ class _Look:
             yield End(position, self._unread(position), truncated)
 
     def _prefer_unseen(self, position: Position) -> None:
-        """A source that was empty when last seen may have been written, copied and truncated since: the copy is first."""
+        """A source empty when last seen may have been written, copied and truncated since: the copy comes first."""
         place = self.places.get(position.stream)
         if position.head_length or place is None or place.path != position.source:
             return

@@ -13,6 +13,8 @@ from noroshi.node.logs.messages import Raise
 from noroshi.node.logs.selection import RanOut
 from noroshi.node.logs.troubles import Troubles
 
+SIMPLIFY = "simplify it in node.yaml: no repeat within a repeat"
+
 log = logging.getLogger(__name__)
 
 
@@ -47,27 +49,18 @@ class Reports:
         self._sums[key] += lost or 0
         known = f"at least {self._sums[key]} bytes" if self._sums[key] else "an unknown number of bytes"
         how = "truncated" if truncated else "removed"
-        self._passes(
-            key, f"{source} was {how} before it was read to its end: {known} are lost (keep one rotated file uncompressed)"
-        )
+        hint = "keep one rotated file uncompressed"
+        self._passes(key, f"{source} was {how} before it was read to its end: {known} are lost ({hint})")
 
     def ran_out(self, source: str, event: RanOut) -> None:
         """A pattern took too long on a line of `source`."""
         self._counts["patterns out of time"] += 1
         key = f"pattern {source} {event.pattern}"
+        words = f"the pattern {event.pattern!r} ran out of time on {event.strikes} lines of {source}"
         if event.set_aside:
-            self._stands(
-                key,
-                f"the pattern {event.pattern!r} ran out of time on {event.strikes} lines of {source} and is set aside there,"
-                " so it holds no line back (simplify it in node.yaml: no repeat within a repeat)",
-                error=True,
-            )
+            self._stands(key, f"{words} and is set aside there, so it holds no line back ({SIMPLIFY})", error=True)
             return
-        self._passes(
-            key,
-            f"the pattern {event.pattern!r} ran out of time on {event.strikes} lines of {source}, the last of"
-            f" {event.length} characters; they were taken as selected (simplify it in node.yaml: no repeat within a repeat)",
-        )
+        self._passes(key, f"{words}, the last of {event.length} characters; they were taken as selected ({SIMPLIFY})")
 
     def unreadable(self, path: str, error: OSError) -> None:
         """A file or directory that is configured cannot be read."""
@@ -75,13 +68,17 @@ class Reports:
             f"read {path}", f"{path} cannot be read: {error.strerror} (give the daemon's user the right to read it)"
         )
 
+    def irregular(self, path: str) -> None:
+        """What a rule names is there and is no file."""
+        self._stands(f"irregular {path}", f"{path} is no regular file and is not followed (name a file under 'logs')")
+
     def readable(self, path: str) -> None:
         self._clear(f"read {path}")
 
     def unsaved(self, error: OSError) -> None:
         """The positions could not be saved."""
-        words = f"the read positions cannot be saved: {error.strerror} (make room below 'state'; new files wait until then)"
-        self._stands("save", words, error=True)
+        hint = "look at the disk of 'state'; new files wait until then"
+        self._stands("save", f"the read positions cannot be saved: {error.strerror} ({hint})", error=True)
 
     def saved(self) -> None:
         self._clear("save")
@@ -98,7 +95,8 @@ class Reports:
     def refused(self, code: str, message: str, hint: str) -> None:
         """The coordinator takes no lines of this node."""
         self._counts["batches refused"] += 1
-        self._stands("refused", f"the coordinator refuses the lines of this node ({code}): {message} ({hint})", error=True)
+        words = f"the coordinator refuses the lines of this node ({code}): {message} ({hint})"
+        self._stands("refused", words, error=True)
 
     def accepted(self) -> None:
         self._clear("refused")

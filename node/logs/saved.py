@@ -7,7 +7,6 @@ never overwritten.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from dataclasses import dataclass, field
@@ -98,7 +97,7 @@ class Store:
             if saved.format != FORMAT:
                 raise ValueError(f"format {saved.format}, this program knows {FORMAT}")
         except ValueError as error:
-            os.replace(self._file, self._file.with_suffix(".damaged"))
+            self._file.replace(self._file.with_suffix(".damaged"))
             return State(clean=False, damaged=str(error))
         positions = tuple(_from_saved(position) for position in saved.positions)
         return State(frozenset(saved.patterns), positions, saved.clean)
@@ -134,7 +133,7 @@ def _replace(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.replace(new, path)
+    new.replace(path)
     _sync_directory(path.parent)
 
 
@@ -147,14 +146,12 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _drop_oldest(directory: Path, limit: int) -> None:
-    files = sorted(((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(directory)))
+    files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in directory.iterdir())
     total = sum(size for _, size, _ in files)
     for _, size, path in files[:-1]:
-        if total <= limit:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        total -= size
+        if total > limit:
+            path.unlink(missing_ok=True)
+            total -= size
 
 
 def _to_saved(position: Position) -> _Saved:

@@ -144,16 +144,14 @@ class Selection:
         """What runs over a whole block, without the patterns that were set aside."""
         everything = not self._select or any(pattern.aside for pattern in self._select)
         self._wanted = None if everything else _any_of([pattern.search for pattern in self._select])
-        self._unwanted = _any_of([pattern.search for pattern in self._except if not pattern.aside])
+        unwanted = [pattern.search for pattern in self._except if not pattern.aside]
+        self._unwanted = _any_of(unwanted) if unwanted else None
 
 
-def _any_of(searches: Sequence[Search]) -> Search | None:
+def _any_of(searches: Sequence[Search]) -> Search:
     """One function that is true where any of them is; faster than a loop or an alternation of the patterns."""
-    if not searches:
-        return None
     if len(searches) == 1:
         return searches[0]
     half = len(searches) // 2
     first, second = _any_of(searches[:half]), _any_of(searches[half:])
-    assert first is not None and second is not None
     return lambda line: first(line) or second(line)

@@ -15,6 +15,5 @@ MONITORS: dict[str, Callable[[str, Mapping[str, object]], Monitor]] = {
 
 
 def build(node: str, configured: Mapping[str, Mapping[str, object]]) -> dict[str, Monitor]:
-    """Those configured; with no entry at all, every one with its defaults (absent hardware reports nothing)."""
-    chosen = configured or {name: {} for name in MONITORS}
-    return {name: MONITORS[name](node, options) for name, options in chosen.items()}
+    """Those configured; the node file's reader fills in the defaults, and leaves out what is turned off."""
+    return {name: MONITORS[name](node, options) for name, options in configured.items()}

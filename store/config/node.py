@@ -49,7 +49,10 @@ class EventFilter:
 
 @dataclass(frozen=True)
 class DefaultDestination:
-    """What the notice on the coordinator's own node runs, in place of the system log."""
+    """What the notice on the coordinator's own node runs, in place of the system log.
+
+    Its program is allowed by being named here, in the node's own file.
+    """
 
     procedure: Procedure
     application: Application
@@ -57,7 +60,10 @@ class DefaultDestination:
 
 @dataclass(frozen=True)
 class NotifierConfig:
-    """`programs` (absolute paths) are the only ones that may be started here; `user` None: the daemon's own."""
+    """`programs` (absolute paths) and the default's are the only ones that may be started here.
+
+    `user` None: the daemon's own.
+    """
 
     programs: tuple[str, ...] = ()
     user: str | None = None
@@ -139,13 +145,6 @@ _LOG_RULE = record(
 _EVENTS = record("events", {"only": _names("only"), "except": _names("except")}, _except(EventFilter))
 
 
-def _program_is_allowed(given: Given) -> None:
-    default, programs = given.values["default"], given.values["programs"]
-    if default and default.procedure == "process" and default.application[0] not in programs:
-        message = f"the default's program {default.application[0]!r} is not in programs"
-        given.note("default", message, "add it to programs: only those may be started here")
-
-
 _DEFAULT = record(
     "notifier.default",
     {"procedure": Field(applications.PROCEDURE), "application": Field(kinds.raw)},
@@ -161,7 +160,6 @@ _NOTIFIER = record(
         "default": Field(_DEFAULT, None),
     },
     NotifierConfig,
-    [Rule(("programs", "default"), _program_is_allowed)],
 )
 
 

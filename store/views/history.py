@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apsw
 
@@ -83,9 +83,9 @@ FROM attempts WHERE notification IN (SELECT value FROM json_each(?)) ORDER BY id
 def notifications(connection: apsw.Connection, which: HistoryFilter, limit: int) -> tuple[Notification, ...]:
     """The newest `limit` notifications that `which` selects, oldest first, each with its attempts in order."""
     bindings = (which.definition, which.status, which.since, which.until, limit)
-    rows = connection.execute(_SELECT, bindings).fetchall()[::-1]
-    attempts = _attempts(connection, (row[0] for row in rows))
-    return tuple(Notification(*row, tuple(attempts.get(row[0], ()))) for row in rows)
+    found = [Notification(*row) for row in connection.execute(_SELECT, bindings)][::-1]
+    attempts = _attempts(connection, (row.id for row in found))
+    return tuple(replace(row, attempts=tuple(attempts.get(row.id, ()))) for row in found)
 
 
 def _attempts(connection: apsw.Connection, numbers: Iterable[int]) -> dict[int, list[Attempt]]:

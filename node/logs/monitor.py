@@ -1,0 +1,261 @@
+"""The log monitor's loop (20b; spec 3.1): look, read, select, send, and move the positions on acknowledgement.
+
+Rules: one thread, so that a pattern can be interrupted. A stream's id is on the disk before its first part is sent; a
+position moves only once the coordinator (or the daemon's spool, for what is deferred) has the lines. Without a leader
+nothing is read: the files are the spool. A part refused twice as bad is set aside on the disk, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import zmq
+
+from noroshi.node.logs.follower import PART, Follower
+from noroshi.node.logs.link import Link
+from noroshi.node.logs.messages import Alive, Deferred, Leader, Rule, Settings, Taken, ToMonitor
+from noroshi.node.logs.reports import Reports
+from noroshi.node.logs.saved import State, Store
+from noroshi.node.logs.selection import Limits, Selection, Timer
+from noroshi.node.logs.sender import Outcome, Sender, Sign
+from noroshi.node.logs.watcher import Watcher
+from noroshi.node.wire.messages import Acknowledged, LogPart, Refused
+from noroshi.store.clock import now_us
+
+log = logging.getLogger(__name__)
+
+BUSY_PAUSE = 0.5
+"""Seconds until a coordinator that is busy, or whose disk is full, is asked again."""
+
+REFUSED_PAUSE = 1.0
+REFUSED_LONG = 10.0
+"""A node that is refused is told about after so many seconds: at a start the others may not know it yet."""
+
+BAD_TWICE = 2
+
+
+class Monitor:
+    """Wires the parts together for one life of the process."""
+
+    def __init__(self, settings: Settings, link: Link, store: Store) -> None:
+        self._settings, self._timing, self._link, self._store = settings, settings.timing, link, store
+        self._counts: Counter[str] = Counter()
+        self._timer = Timer()
+        state = store.load()
+        unsure = settings.unsure or not state.clean
+        self._reports = Reports(link.send, time.monotonic, self._counts, unsure=unsure)
+        if state.damaged:
+            self._reports.damaged(state.damaged)
+        self._watcher = Watcher(settings.rules, self._timing, self._select, self._counts, self._reports)
+        self._watcher.restore(state, time.monotonic())
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
+        self._poller = zmq.Poller()
+        sign = Sign(settings.cluster, settings.node, settings.incarnation)
+        self._sender = Sender(self._context, self._poller, sign, self._timing.reply)
+        self._sent: dict[bytes, Follower] = {}
+        self._hold_until = self._save_due = self._beat_due = 0.0
+        self._save_failed = False
+        self._refused_since: float | None = None
+
+    def run(self) -> None:
+        """Until the daemon is gone."""
+        try:
+            self._watcher.poll(time.monotonic())
+            self._reports.settle()
+            while not self._link.closed:
+                self._wait(self._turn())
+            self._save(clean=self._reports.clean)
+        finally:
+            self._sender.close()
+            self._context.destroy(0)
+            self._timer.close()
+
+    # --- one turn ---
+
+    def _turn(self) -> bool:
+        """Do what there is to do; whether there is more to read at once."""
+        now = time.monotonic()
+        self._link.receive()
+        while self._link.arrived:
+            self._hear(self._link.arrived.popleft(), now)
+        for outcome in self._sender.receive(now):
+            self._settle(outcome, now)
+        self._send(now)
+        if now >= self._watcher.due():
+            self._watcher.poll(now)
+        read = self._watcher.read(now, now_us(), leader=self._sender.leader)
+        self._save_if_due(now)
+        self._send(now)
+        self._beat()
+        return read
+
+    def _wait(self, more: bool) -> None:
+        """Until something arrives or is due."""
+        self._link.flush()
+        self._poller.register(self._link.fileno(), zmq.POLLIN | (zmq.POLLOUT if self._link.stuck else 0))
+        due = min(self._watcher.due(), self._sender.due(), self._beat_due)
+        if self._watcher.moved:
+            due = min(due, self._save_due)
+        wait = 0.0 if more else max(0.0, due - time.monotonic())
+        self._poller.poll(math.ceil(wait * 1000))
+
+    def _beat(self) -> None:
+        """A sign of life, and the troubles that time settles. Also called while a pattern takes long."""
+        now = time.monotonic()
+        if now >= self._beat_due:
+            self._beat_due = now + self._timing.beat
+            self._reports.tick()
+            if not self._link.stuck:
+                self._link.send(Alive(len(self._watcher), dict(self._counts)))
+
+    def _hear(self, message: ToMonitor, now: float) -> None:
+        match message:
+            case Leader(endpoint):
+                self._hold_until = 0.0
+                for outcome in self._sender.lead(endpoint):
+                    self._settle(outcome, now)
+            case Taken(stream, position):
+                self._take(stream, position, now)
+            case Settings():
+                log.warning("settings came twice; the first stay")
+
+    # --- sending ---
+
+    def _send(self, now: float) -> None:
+        while now >= self._hold_until and self._sender.free:
+            parts = self._gather(now)
+            if not parts:
+                break
+            self._sender.send(parts, now)
+        for follower in list(self._watcher.sendable(now, deferred=True)):
+            self._link.send(Deferred(self._part_of(follower)))
+
+    def _gather(self, now: float) -> list[LogPart]:
+        """A batch: parts of as many streams as fit, but one that was refused goes alone."""
+        parts: list[LogPart] = []
+        weight = 0
+        for follower in self._watcher.sendable(now, deferred=False):
+            first = follower.pending[0]
+            if parts and (first.refusals or weight + first.weight > PART):
+                continue
+            parts.append(self._part_of(follower))
+            weight += first.weight
+            if first.refusals:
+                break
+        return parts
+
+    def _part_of(self, follower: Follower) -> LogPart:
+        self._sent[follower.stream] = follower
+        return follower.sending()
+
+    # --- what came of it ---
+
+    def _settle(self, outcome: Outcome, now: float) -> None:
+        match outcome.reply:
+            case Acknowledged(_, positions):
+                self._refused_since = None
+                self._reports.accepted()
+                for part in outcome.parts:
+                    self._take(part.stream, positions.get(part.stream), now)
+            case Refused() as refused:
+                self._refused(outcome.parts, refused, now)
+            case _:
+                self._counts["batches unanswered"] += 1
+                self._not_taken(outcome.parts)
+
+    def _take(self, stream: bytes, position: int | None, now: float) -> None:
+        follower = self._sent.pop(stream, None)
+        if follower is None:
+            return
+        if position is None:
+            follower.not_taken()
+            follower.not_before = now + REFUSED_PAUSE
+            return
+        follower.taken(position, now)
+        self._watcher.moved = True
+
+    def _not_taken(self, parts: tuple[LogPart, ...]) -> None:
+        for part in parts:
+            follower = self._sent.pop(part.stream, None)
+            if follower is not None:
+                follower.not_taken()
+
+    def _refused(self, parts: tuple[LogPart, ...], refused: Refused, now: float) -> None:
+        if refused.code in ("bad-message", "definitions"):
+            self._bad(parts, refused)
+            return
+        self._not_taken(parts)
+        if refused.code == "not-leader":  # the daemon will say who is; should it not, this was too early to ask
+            self._hold_until = now + self._timing.reply
+        elif refused.code in ("busy", "disk"):
+            self._hold_until = now + BUSY_PAUSE
+        else:
+            self._unwelcome(refused, now)
+
+    def _unwelcome(self, refused: Refused, now: float) -> None:
+        self._hold_until = now + REFUSED_PAUSE
+        if self._refused_since is None:
+            self._refused_since = now
+        if now - self._refused_since >= REFUSED_LONG:
+            self._reports.refused(refused.code, refused.message, refused.hint)
+
+    def _bad(self, parts: tuple[LogPart, ...], refused: Refused) -> None:
+        """One of the parts is bad: send each alone, and set aside what is refused again."""
+        for part in parts:
+            follower = self._sent.pop(part.stream, None)
+            if follower is None:
+                continue
+            follower.not_taken()
+            follower.pending[0].refusals += 1
+            if follower.pending[0].refusals >= BAD_TWICE:
+                self._set_aside(follower, refused.message)
+
+    def _set_aside(self, follower: Follower, message: str) -> None:
+        part = follower.pending[0].part
+        try:
+            place = self._store.set_aside(part, message)
+        except OSError as error:
+            self._reports.unsaved(error)
+            follower.not_before = time.monotonic() + REFUSED_PAUSE
+            return
+        follower.skip()
+        self._watcher.moved = True
+        self._reports.set_aside(part.source, len(part.lines), str(place), message)
+
+    # --- the rest ---
+
+    def _save_if_due(self, now: float) -> None:
+        """New streams at once, so that they may be sent; moved positions a few times a second."""
+        at_once = self._watcher.unsaved and not self._save_failed
+        if at_once or (now >= self._save_due and (self._watcher.unsaved or self._watcher.moved)):
+            self._save_failed = not self._save(clean=False)
+            self._save_due = now + self._timing.save
+
+    def _save(self, *, clean: bool) -> bool:
+        try:
+            self._store.save(State(self._watcher.patterns, tuple(self._watcher.positions()), clean))
+        except OSError as error:
+            self._reports.unsaved(error)
+            return False
+        self._watcher.saved()
+        self._reports.saved()
+        return True
+
+    def _select(self, rule: Rule) -> Selection:
+        timing = self._timing
+        limits = Limits(timing.block, timing.line, timing.strikes)
+        return Selection(rule.select, rule.except_, limits, self._timer, self._beat)
+
+
+def wait_for(open_store: Callable[[], bool], seconds: float) -> bool:
+    """Until the store is free: an earlier monitor may be about to end. Raises NoroshiError."""
+    until = time.monotonic() + seconds
+    while not open_store():
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.05)
+    return True
