@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that test are noisy: no property is judged by the time it takes.
+settings.register_profile("noroshi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noroshi")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +83,14 @@ def program(path: Path, body: str, interpreter: str = "/bin/sh") -> str:
     path.write_text(f"#!{interpreter}\n{body}\n")
     path.chmod(0o755)
     return str(path)
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """A folder that other users may look into, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def node_config(tmp_path: Path, *programs: str, **changes: Any) -> NodeConfig:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def wait_until(describe: str, predicate: Callable[[], T], timeout: float = 10.0, interval: float = 0.02) -> T:
-    """Poll until `predicate` gives a true value and return it; AssertionError names the condition and the last value."""
+    """Poll until `predicate` gives a true value and return it; AssertionError names the condition and what was seen."""
     deadline = time.monotonic() + timeout
     while True:
         seen = predicate()

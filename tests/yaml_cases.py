@@ -132,12 +132,6 @@ NODE_MISTAKES = [
         "must be an absolute path",
         "no search path",
     ),
-    (
-        "notifier: {default: {procedure: process, application: [/bin/true]}}",
-        (5, 21),
-        "'/bin/true' is not in programs",
-        "add it to programs",
-    ),
 ]
 
 DEFINITIONS = """\

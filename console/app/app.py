@@ -52,11 +52,10 @@ class NoroshiApp(App[None]):
     TITLE = "noroshi"
     CSS_PATH = "noroshi.tcss"
     COMMANDS: ClassVar = {ConsoleCommands}
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-flat"), (10, "-high")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-high")]  # noqa: RUF012 - declared so by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "show('status')", "Status"),
-        Binding("2", "show('log')", "Log"),
+        Binding("1", "show('status')", "Status", show=False),
+        Binding("2", "show('log')", "Log", show=False),
         Binding("t", "local_time", "UTC/local", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("colon", "command_palette", "Commands", key_display=":"),
@@ -116,16 +115,16 @@ class NoroshiApp(App[None]):
         raise event.error
 
     def on_lines_read(self, event: LinesRead) -> None:
-        self._log.on_lines_read(event)
+        self.log_screen.on_lines_read(event)
 
     def on_scan_stepped(self, event: ScanStepped) -> None:
-        self._log.on_scan_stepped(event)
+        self.log_screen.on_scan_stepped(event)
 
     def on_place_found(self, event: PlaceFound) -> None:
-        self._log.on_place_found(event)
+        self.log_screen.on_place_found(event)
 
     def on_job_failed(self, event: JobFailed) -> None:
-        self._log.on_job_failed(event)
+        self.log_screen.on_job_failed(event)
 
     def on_log_saved(self, event: LogSaved) -> None:
         self.say(f"{event.count:,} lines saved to {visible(event.path)}")
@@ -177,7 +176,7 @@ class NoroshiApp(App[None]):
         self.theme = "ansi-light" if self.theme == "ansi-dark" else "ansi-dark"
 
     def action_command_palette(self) -> None:
-        if not CommandPalette.is_open(self):
+        if isinstance(self.screen, NoroshiScreen):
             self.push_screen(CommandPalette(id="--command-palette", placeholder="what to do, or where to go"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -187,12 +186,12 @@ class NoroshiApp(App[None]):
     def show_log(self, typed: str) -> None:
         """The log, filtered."""
         self.action_show("log")
-        self.call_later(lambda: self._log.show_only(typed))
+        self.call_later(lambda: self.log_screen.show_only(typed))
 
     def show_row(self, key: str) -> None:
         """The status screen, standing on a row."""
         self.action_show("status")
-        self.call_later(lambda: self._status.table.go_to(key))
+        self.call_later(lambda: self.status_screen.table.go_to(key))
 
     def after_typing(self, action: Callable[[], None]) -> None:
         """Do it once no key was pressed for a moment."""
@@ -231,9 +230,9 @@ class NoroshiApp(App[None]):
         return [screen for screen in self._screens_by_name.values() if screen.is_mounted]
 
     @property
-    def _log(self) -> LogScreen:
+    def log_screen(self) -> LogScreen:
         return cast(LogScreen, self._screens_by_name["log"])
 
     @property
-    def _status(self) -> StatusScreen:
+    def status_screen(self) -> StatusScreen:
         return cast(StatusScreen, self._screens_by_name["status"])

@@ -53,7 +53,8 @@ def line_detail(line: LogLine, now: int, face: Clockface) -> Fields:
 
 def past(events: tuple[Event, ...], face: Clockface) -> Fields:
     """What a name went through, newest first."""
-    fields: Fields = [("", ""), ("history", f"the newest {len(events)} events of this name" if events else "none")]
+    title = f"what this name went through, newest first ({PAST} at most)" if events else "no event of this name is kept"
+    fields: Fields = [("", ""), ("history", title)]
     for event in reversed(events):
         about = f"{event.state}  from {event.node}" + (f"  {event.count} reports" if event.count > 1 else "")
         about += f"  {event.supplement}" if event.supplement else ""

@@ -11,10 +11,13 @@ MOST = 100_000
 """Matches kept; a search ends there, since nobody reads on."""
 
 
+EMPTY = LogBounds(0, 0)
+
+
 class DenseIndex:
     """Every id from first to last: a row is a subtraction away, so a million lines open at once."""
 
-    def __init__(self, bounds: LogBounds = LogBounds(0, 0)) -> None:
+    def __init__(self, bounds: LogBounds = EMPTY) -> None:
         self.bounds = bounds
 
     def __len__(self) -> int:

@@ -86,7 +86,7 @@ class Watcher(_Reader):
                     self.health.answered, self.health.answered_at, str(error), isinstance(error, NoDatabase)
                 )
                 self._seen = None
-            except Exception as error:  # noqa: BLE001 - handed to the app, which ends with it
+            except Exception as error:
                 self._tell(ReadingBroke(error))
                 return
             self._ended.wait(self._interval)
@@ -145,7 +145,7 @@ class Fetcher(_Reader):
             except TROUBLES as error:
                 self._drop(key, job)
                 self._tell(JobFailed(key, str(error)))
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:
                 self._drop(key, job)
                 self._tell(ReadingBroke(error))
             else:

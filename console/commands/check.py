@@ -48,8 +48,7 @@ def _check(config: Path) -> tuple[list[Path], list[Problem]]:
     if layout.definitions.exists():
         checked.append(layout.definitions)
         names = None if cluster is None else cluster.names
-        text = layout.definitions.read_text(encoding="utf-8", errors="replace")
-        _collect(problems, lambda: definitions.parse(text, layout.definitions, names))
+        _collect(problems, lambda: definitions.load(layout.definitions, names))
     return checked, problems
 
 

@@ -18,6 +18,7 @@ from noroshi.store.layout import Layout
 from noroshi.store.model import Definition
 from noroshi.store.reader import SharedReader
 from noroshi.store.tables import definitions as table
+from noroshi.store.yamlfile import read_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def _import(arguments: argparse.Namespace) -> int:
     from noroshi.store.lock import is_held, read_lock
 
     node = load_node(Path(arguments.config))
-    layout, text = Layout(node.shared), _read(arguments.file)
+    layout, text = Layout(node.shared), read_text(arguments.file)
     definitions.parse(text, arguments.file, load_cluster(layout.cluster).names)
     lock = read_lock(layout)
     if lock is None or not is_held(layout):
@@ -93,7 +94,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _diff(arguments: argparse.Namespace) -> int:
     node = load_node(Path(arguments.config))
     names = load_cluster(Layout(node.shared).cluster).names
-    new = definitions.parse(_read(arguments.file), arguments.file, names)
+    new = definitions.load(arguments.file, names)
     _print_changes(changes.describe(changes.between(_stored(node), new, prune=arguments.prune)), False, True)
     return 0
 
@@ -105,7 +106,7 @@ def _check(arguments: argparse.Namespace) -> int:
         names = load_cluster(Layout(load_node(Path(arguments.config)).shared).cluster).names
     except NoroshiError as error:
         print(f"the node names are not checked: {error}", file=sys.stderr)
-    found = definitions.parse(_read(arguments.file), arguments.file, names)
+    found = definitions.load(arguments.file, names)
     print(f"{arguments.file}: {len(found)} definitions, no problem")
     return 0
 
@@ -119,10 +120,3 @@ def _author() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # no such user in passwd: a container
         return "unknown"
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoroshiError("cannot read", on=str(file), why=str(error), hint="give a readable UTF-8 file") from error

@@ -13,9 +13,10 @@ from noroshi.store.writer import Writer
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
-    with one_process(monkeypatch):
-        yield Layout(tmp_path)
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A shared directory whose leaders and readers are all in this process."""
+    one_process(monkeypatch)
+    return Layout(tmp_path)
 
 
 @pytest.fixture

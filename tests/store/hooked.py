@@ -20,6 +20,7 @@ class HookedVFS(apsw.VFS):
 
     def __init__(self, name: str, base: str = "unix-none", before: Hook = _nothing, after: Hook = _nothing) -> None:
         super().__init__(name, base)
+        self.name = name
         self.base, self.before, self.after = base, before, after
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:

@@ -88,14 +88,11 @@ def look_at(layout: Layout, timeout: float = 5.0) -> Seen:
     return SharedReader(layout).query(balances, timeout)
 
 
-@contextmanager
-def one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leaders and readers of one database in one process: no POSIX locks are there to be dropped."""
-    with monkeypatch.context() as patched:
-        patched.setattr(writer, "VFS", "unix-none")
-        patched.setattr(vfs, "refuse_in_writer", lambda database: None)
-        patched.setattr(reader, "refuse_in_writer", lambda database: None)
-        yield
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaders and readers of one database in this one process: no POSIX locks are there to be dropped."""
+    monkeypatch.setattr(writer, "VFS", "unix-none")
+    monkeypatch.setattr(vfs, "refuse_in_writer", lambda database: None)
+    monkeypatch.setattr(reader, "refuse_in_writer", lambda database: None)
 
 
 def copy_into_database(leader: Writer) -> None:

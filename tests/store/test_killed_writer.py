@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from dying import every_death
@@ -24,10 +25,13 @@ from noroshi.store.writer_checkpoint import Checkpoint
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Layout:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    return Layout(shared)
+def disk(tmp_path: Path) -> Iterator[Layout]:
+    """In memory where there is such a place: hundreds of leaders fsync here, and SIGKILL takes nothing from a disk."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as directory:
+        shared = Path(directory) / "shared"
+        shared.mkdir()
+        yield Layout(shared)
 
 
 def emptied(layout: Layout) -> Callable[[], None]:
@@ -131,7 +135,7 @@ def dies_everywhere(disk: Layout, history: Callable[[Say], None]) -> int:
     return deaths
 
 
-@pytest.mark.parametrize("step", ["copy_frames", "mark_truncating", "truncate", "sync_log", "mark_normal"])
+@pytest.mark.parametrize("step", ["copy_frames", "truncate", "mark_normal"])
 def test_a_take_over_from_a_leader_that_died_in_a_checkpoint(disk: Layout, step: str) -> None:
     """The successor is killed everywhere too, from the lock to its own first checkpoint."""
     in_another_process(lambda say: founder(disk))

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
-from notifying import compile_receiver, deliver, is_running, node_config, program, run
+from notifying import compile_receiver, deliver, is_running, node_config, program, public_folder, run
 from waiting import wait_until
 
 from noroshi.node.daemon.deliveries import DeliveryServer
@@ -73,7 +73,7 @@ class Host:
 
     def answers(self, count: int = 1, timeout: float = 20.0) -> list[Answer]:
         deadline = time.monotonic() + timeout
-        found = []
+        found: list[Answer] = []
         while len(found) < count:
             left = deadline - time.monotonic()
             assert left > 0 and self.coordinator.poll(int(left * 1000)), f"{len(found)} of {count} answers"
@@ -243,13 +243,11 @@ def test_shutdown_answers_what_runs(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
-def test_a_switched_user_gets_none_of_the_daemons_descriptors(start: Start, tmp_path: Path) -> None:
-    for each in (tmp_path, *tmp_path.parents):
-        if each.name.startswith(("test_", "pytest-")):
-            each.chmod(each.stat().st_mode | 0o055)
-    page = program(tmp_path / "page", "id -u; ls -l /proc/$$/fd | grep -cE 'socket|record|epoll'; exit 0")
-    host = start(page, user="nobody")
-    assert host.ask(deliver("process", [page])).output.split() == ["65534", "0"]
+def test_a_switched_user_gets_none_of_the_daemons_descriptors(start: Start) -> None:
+    with public_folder() as folder:
+        page = program(folder / "page", "id -u; ls -l /proc/$$/fd | grep -cE 'socket|record|epoll'; exit 0")
+        host = start(page, user="nobody")
+        assert host.ask(deliver("process", [page])).output.split() == ["65534", "0"]
 
 
 def test_every_procedure_through_the_wire(start: Start, tmp_path: Path) -> None:

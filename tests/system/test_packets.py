@@ -1,34 +1,28 @@
-"""Periodic packets over real sockets: in one process, between processes that are paused, over a link that is cut.
-
-Run as a program, this file is one daemon's exchange: `test_packets.py CLUSTER.json NODE` prints a JSON line for each
-thing it sees; with `--bystander` it also keeps plain subscriptions that are never opened again.
-"""
+"""Periodic packets over real sockets: in one process, between processes that are paused, over a link that is cut."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import zmq
 import zmq.asyncio
+from exchange_program import programs
 from waiting import wait_until
 
 from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
 from noroshi.node.core.membership import Observation, PeerState, Restarted
-from noroshi.node.core.packet import TO_ALL, TO_COORDINATOR, Header, Kind, Packet, Run, decode
+from noroshi.node.core.packet import TO_ALL, TO_COORDINATOR, Header, Kind, Packet, Run
 from noroshi.node.daemon.packets import Callbacks, PacketExchange
 from noroshi.node.wire import sockets
 from noroshi.node.wire.codec import encode
@@ -55,10 +49,10 @@ def cluster_of(count: int = 3, overflow: str = "flush", interval: float = INTERV
     return Cluster("demo", tuple(nodes), Heartbeat(interval=interval, overflow=overflow))  # type: ignore[arg-type]
 
 
-async def eventually(describe: str, predicate: Callable[[], object], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
+async def eventually(describe: str, predicate: Callable[[], object], within: float = 10.0) -> None:
+    deadline = time.monotonic() + within
     while not predicate():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {describe}; last seen: {predicate()!r}"
+        assert time.monotonic() < deadline, f"not within {within} s: {describe}; last seen: {predicate()!r}"
         await asyncio.sleep(0.01)
 
 
@@ -78,12 +72,16 @@ class Node:
         self.context = zmq.asyncio.Context()
         callbacks = Callbacks(
             items=lambda node, incarnation, runs: self.items.extend((node, run) for run in runs),
-            change=lambda *change: self.changes.append(change),
+            change=lambda *change: self.on_change(*change),
             acknowledged=self.acknowledged.update,
             notice=self.notices.append,
         )
         self.exchange = PacketExchange(self.cluster, self.name, self.incarnation, self.context, callbacks)
         self.state = self.exchange.membership.state
+        self.task: asyncio.Task[None] | None = None
+
+    def on_change(self, node: str, old: PeerState, new: PeerState) -> None:
+        self.changes.append((node, old, new))
 
     def start(self) -> None:
         self.exchange.open()
@@ -91,7 +89,8 @@ class Node:
 
     async def stop(self, *, goodbye: bool = True) -> None:
         await self.exchange.stop(goodbye=goodbye)
-        await self.task
+        if self.task is not None:
+            await asyncio.wait([self.task])
         self.context.term()
 
     def hears_all(self) -> bool:
@@ -99,18 +98,24 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def running(cluster: Cluster) -> AsyncIterator[dict[str, Node]]:
-    nodes = {name: Node(cluster, name) for name in cluster.names}
-    for node in nodes.values():
-        node.start()
+async def existing(cluster: Cluster, *names: str) -> AsyncIterator[list[Node]]:
+    """Nodes that the test starts; whatever happens they are closed."""
+    nodes = [Node(cluster, name) for name in names]
     try:
-        for node in nodes.values():
-            await eventually(f"{node.name} hears all", node.hears_all)
         yield nodes
     finally:
-        for node in nodes.values():
-            if not node.context.closed:
-                await node.stop(goodbye=False)
+        for node in nodes:
+            await node.stop(goodbye=False)
+
+
+@contextlib.asynccontextmanager
+async def running(cluster: Cluster) -> AsyncIterator[dict[str, Node]]:
+    async with existing(cluster, *cluster.names) as nodes:
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            await eventually(f"{node.name} hears all", node.hears_all)
+        yield {node.name: node for node in nodes}
 
 
 def buffer_of(*items: bytes) -> Buffer:
@@ -132,13 +137,11 @@ def test_three_hear_each_other_a_goodbye_a_silence_and_a_return() -> None:
             await nodes["db2"].stop(goodbye=False)
             await eventually("db1 misses db2", lambda: nodes["db1"].state("db2") is DOWN)
             assert nodes["db1"].changes[-2:] == [("db2", UP, SUSPECT), ("db2", SUSPECT, DOWN)]
-            nodes["db2"] = Node(nodes["db1"].cluster, "db2")
-            nodes["db2"].start()
-            await eventually("db2 is back", lambda: nodes["db1"].state("db2") is UP)
-            restart = nodes["db1"].notices[-1]
-            assert isinstance(restart, Restarted)
-            assert restart.new == nodes["db2"].incarnation
-            await eventually("db2 hears db1", lambda: nodes["db2"].state("db1") is UP)
+            async with existing(nodes["db1"].cluster, "db2") as (again,):
+                again.start()
+                await eventually("db2 is back", lambda: nodes["db1"].state("db2") is UP)
+                assert nodes["db1"].notices == [Restarted("db2", nodes["db2"].incarnation, again.incarnation)]
+                await eventually("db2 hears db1", lambda: again.state("db1") is UP)
 
     asyncio.run(story())
 
@@ -163,7 +166,9 @@ def test_deferred_items_reach_the_coordinator_and_its_acknowledgement_comes_back
             await asyncio.sleep(2 * INTERVAL)
             assert [each for found in nodes.values() for each in found.items] == [], "nobody leads"
             leader.exchange.set_role("leader", 5, "tcp://127.0.0.1:1")
-            await eventually("both streams", lambda: {run.stream for _, run in leader.items} == {node.stream, own.stream})
+            await eventually(
+                "both streams", lambda: {run.stream for _, run in leader.items} == {node.stream, own.stream}
+            )
             assert {(sender, run.items) for sender, run in leader.items} == {
                 ("db2", (b"one", b"two")),
                 ("db1", (b"of the leader's node",)),
@@ -222,146 +227,81 @@ def test_wait_adds_no_packet_and_flush_counts_the_early_ones(overflow: str, more
 
 def test_a_port_in_use_is_told_with_what_to_do() -> None:
     async def story() -> None:
-        cluster = cluster_of(1)
-        first, second = Node(cluster, "db1"), Node(cluster, "db1")
-        first.exchange.open()
-        with pytest.raises(NoroshiError, match=r"Address already in use \(another daemon of db1, .*`ss -ltnp"):
-            second.exchange.open()
-        for node in (first, second):
-            await node.exchange.stop()
-            node.context.term()
+        async with existing(cluster_of(1), "db1", "db1") as (first, second):
+            first.exchange.open()
+            with pytest.raises(NoroshiError, match=r"Address already in use \(another daemon of db1, .*`ss -ltnp"):
+                second.exchange.open()
 
     asyncio.run(story())
 
 
 def test_an_address_of_another_host_is_told_with_what_to_do() -> None:
     async def story() -> None:
-        node = Node(Cluster("demo", (NodeAddress("db1", "192.0.2.1", 7400),)), "db1")
-        with pytest.raises(NoroshiError, match=r"this host has no address 192\.0\.2\.1: is `node: db1` .* right"):
-            node.exchange.open()
-        await node.exchange.stop()
-        node.context.term()
+        cluster = Cluster("demo", (NodeAddress("db1", "192.0.2.1", 7400),))
+        async with existing(cluster, "db1") as (node,):
+            with pytest.raises(NoroshiError, match=r"this host has no address 192\.0\.2\.1: is `node: db1` .* right"):
+                node.exchange.open()
 
     asyncio.run(story())
 
 
 def test_what_a_callback_raises_ends_the_run() -> None:
+    def refuse(*change: object) -> None:
+        raise RuntimeError("a fault of the daemon")
+
     async def story() -> None:
-        cluster = cluster_of(2)
-        node, other = Node(cluster, "db1"), Node(cluster, "db2")
-
-        def refuse(*change: object) -> None:
-            raise RuntimeError("a fault of the daemon")
-
-        node.exchange._callbacks = Callbacks(items=lambda *_: None, change=refuse)
-        node.start()
-        other.start()
-        with pytest.raises(RuntimeError, match="a fault of the daemon"):
-            await asyncio.wait_for(node.task, 5)
-        await node.exchange.stop()
-        node.context.term()
-        await other.stop()
+        async with existing(cluster_of(2), "db1", "db2") as (node, other):
+            node.on_change = refuse
+            node.start()
+            other.start()
+            assert node.task is not None
+            with pytest.raises(RuntimeError, match="a fault of the daemon"):
+                await asyncio.wait_for(node.task, 5)
 
     asyncio.run(story())
 
 
 def test_bad_packets_are_counted_named_and_harmless(caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        cluster = cluster_of(2)
-        node = Node(cluster, "db1")
-        node.start()
-        membership = node.exchange.membership
-        with contextlib.closing(zmq.Context()) as context:
-            publisher = sockets.publisher(context, cluster.node("db2").packets)
+    cluster = cluster_of(2)
 
-            def good(name: str = "db2", of: str = "demo", roster: int = membership.roster) -> bytes:
-                head = Header(1, of, name, b"incarnat", time.monotonic_ns(), 1, "none", 0, "", roster, b"\x05")
-                return encode(Packet(head, {}, [], b""))
+    def good(roster: int, name: str = "db2", of: str = "demo") -> bytes:
+        head = Header(1, of, name, b"incarnat", time.monotonic_ns(), 1, "none", 0, "", roster, b"\x05")
+        return encode(Packet(head, {}, [], b""))
 
-            messages = {
-                "junk": [[b"\xc1 junk"], [b""], [good(), b"a second frame"], [good()[:-3]], [os.urandom(100_000)]],
-                "cluster": [[good(of="other")]],
-                "node": [[good("db1")], [good("stranger")]],
-                "roster": [[good(roster=7)]],
-            }
-
-            def send_until_counted(reason: str, frames: list[bytes]) -> bool:
-                counts = node.exchange.complaints.counts
+    async def story(send: Callable[[list[bytes]], None]) -> None:
+        async with existing(cluster, "db1") as (node,):
+            node.start()
+            counts, roster = node.exchange.complaints.counts, node.exchange.membership.roster
+            bad = [
+                ("junk", [b"\xc1 junk"]),
+                ("junk", [b""]),
+                ("junk", [good(roster), b"a second frame"]),
+                ("junk", [good(roster)[:-3]]),
+                ("junk", [os.urandom(100_000)]),
+                ("cluster", [good(roster, of="other")]),
+                ("node", [good(roster, "db1")]),
+                ("node", [good(roster, "stranger")]),
+            ]
+            for reason, frames in bad:
                 before = counts["db2", reason]
-                publisher.send_multipart(frames, zmq.NOBLOCK)
-                return before >= 2
+                await eventually(reason, lambda f=frames, r=reason, b=before: send(f) or counts["db2", r] > b)
+            assert node.state("db2") is not UP
+            await eventually("the good one is heard", lambda: send([good(roster)]) or node.state("db2") is UP)
+            await eventually("another cluster file", lambda: send([good(7)]) or counts["db2", "roster"])
+            assert node.state("db2") is UP
 
-            for reason, wrong in messages.items():
-                for frames in wrong:
-                    node.exchange.complaints.counts.clear()
-                    await eventually(reason, lambda r=reason, f=frames: send_until_counted(r, f))
-                    assert set(node.exchange.complaints.counts) == {("db2", reason)}
-            await eventually("the good one is heard", lambda: publisher.send(good()) or node.state("db2") is UP)
-            publisher.close()
-        assert not node.task.done()
-        await node.stop()
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(story())
+    caplog.set_level(logging.WARNING)
+    with zmq.Context() as context, sockets.publisher(context, cluster.node("db2").packets) as publisher:
+        asyncio.run(story(lambda frames: publisher.send_multipart(frames, zmq.NOBLOCK)))
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4, "one line a minute for each reason"
     assert all("db2 (tcp://127.0.0.1:" in line for line in lines)
     assert "two clusters share an address" in lines[1]
     assert "it says it is node 'db1'" in lines[2]
+    assert "another order" in lines[3]
 
 
 # --- processes ----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Program:
-    """This file run as a daemon; `prefix` runs it elsewhere."""
-
-    file: Path
-    process: subprocess.Popen[bytes]
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-
-    def states(self, peer: str) -> list[str]:
-        return [str(line["state"]) for line in self.lines() if line.get("peer") == peer]
-
-    def last(self, key: str) -> object:
-        return next((line[key] for line in reversed(self.lines()) if key in line), None)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-class Programs:
-    def __init__(self, directory: Path, cluster: Cluster) -> None:
-        self.directory, self.started = directory, list[Program]()
-        self.config = directory / "cluster.json"
-        nodes = [[node.name, node.address, node.port] for node in cluster.nodes]
-        self.config.write_text(json.dumps({"nodes": nodes, "interval": cluster.heartbeat.interval}))
-
-    def start(self, name: str, *options: str, prefix: tuple[str, ...] = ()) -> Program:
-        file = self.directory / f"{len(self.started)}-{name}.jsonl"
-        command = [*prefix, sys.executable, __file__, str(self.config), name, *options]
-        with file.open("wb") as output:
-            self.started.append(Program(file, subprocess.Popen(command, stdout=output)))
-        return self.started[-1]
-
-    def end(self) -> None:
-        for program in self.started:
-            with contextlib.suppress(ProcessLookupError):
-                program.process.send_signal(signal.SIGCONT)
-            program.kill()
-
-
-@contextlib.contextmanager
-def programs(directory: Path, cluster: Cluster) -> Iterator[Programs]:
-    started = Programs(directory, cluster)
-    try:
-        yield started
-    finally:
-        started.end()
 
 
 def test_a_paused_node_judges_nobody_when_it_goes_on_and_does_not_catch_up(tmp_path: Path) -> None:
@@ -379,141 +319,3 @@ def test_a_paused_node_judges_nobody_when_it_goes_on_and_does_not_catch_up(tmp_p
         assert int(str(db1.last("heard from db2"))) - before <= 9, "no pile of packets that were due meanwhile"
         wait_until("db2 has settled", lambda: db2.last("settled") is True)
         assert db2.states("db1") == db2.states("db3") == ["UP"], "db2 took its own pause for nobody's failure"
-
-
-# --- hosts --------------------------------------------------------------------------------------------------------
-
-NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)
-
-
-class Host:
-    """A network namespace with one end of a link."""
-
-    def __init__(self, name: str, address: str) -> None:
-        self.name, self.address, self.prefix = name, address, ("ip", "netns", "exec", name)
-        ip("netns", "add", name)
-
-    def plug(self, device: str) -> None:
-        ip("link", "set", device, "netns", self.name)
-        ip("-n", self.name, "address", "add", f"{self.address}/24", "dev", device)
-        self.device = device
-        self.link("up")
-
-    def link(self, way: str) -> None:
-        ip("-n", self.name, "link", "set", self.device, way)
-
-    def unplug(self) -> None:
-        """Gone with its sockets; what they would still say goes nowhere."""
-        subprocess.run(["ip", "netns", "delete", self.name], check=False, stderr=subprocess.DEVNULL)
-
-
-@contextlib.contextmanager
-def two_hosts() -> Iterator[tuple[Host, Host]]:
-    tag = secrets.token_hex(3)
-    first, second = Host(f"nrs{tag}a", "10.99.0.1"), Host(f"nrs{tag}b", "10.99.0.2")
-    try:
-        ip("link", "add", f"v{tag}a", "type", "veth", "peer", "name", f"v{tag}b")
-        first.plug(f"v{tag}a")
-        second.plug(f"v{tag}b")
-        yield first, second
-    finally:
-        first.unplug()
-        second.unplug()
-
-
-@pytest.mark.root
-@NEEDS_ROOT
-def test_a_host_that_vanished_without_a_fin_and_came_back_is_heard_again(tmp_path: Path) -> None:
-    """The link is cut, the daemon killed, its host gone for good; another boot of it comes up on address and port.
-
-    The bystander's plain subscription shows the trap: it stays deaf though the packets are there.
-    """
-    cluster = Cluster(
-        "demo", (NodeAddress("db1", "10.99.0.1", 7400), NodeAddress("db2", "10.99.0.2", 7400)), Heartbeat(INTERVAL)
-    )
-    with two_hosts() as (first, second), programs(tmp_path, cluster) as started:
-        db1 = started.start("db1", "--bystander", prefix=first.prefix)
-        db2 = started.start("db2", prefix=second.prefix)
-        wait_until("db1 hears db2", lambda: db1.states("db2") == ["UP"])
-        wait_until("so does the bystander", lambda: int(str(db1.last("bystander") or 0)) > 3)
-        second.link("down")
-        wait_until("db1 misses db2", lambda: db1.states("db2") == ["UP", "SUSPECT", "DOWN"])
-        db2.kill()
-        second.unplug()
-        deaf_since = db1.last("bystander")
-        reborn = Host(second.name, second.address)  # the old one's end of the link went with it
-        ip("-n", first.name, "link", "add", f"{second.device}x", "type", "veth", "peer", "name", second.device, "netns",
-           reborn.name)  # fmt: skip
-        ip("-n", first.name, "address", "add", "10.99.0.1/24", "dev", f"{second.device}x")
-        ip("-n", first.name, "link", "set", f"{second.device}x", "up")
-        ip("-n", reborn.name, "address", "add", f"{reborn.address}/24", "dev", second.device)
-        ip("-n", reborn.name, "link", "set", second.device, "up")
-        again = started.start("db2", prefix=reborn.prefix)
-        wait_until("db1 hears db2 again", lambda: db1.states("db2")[-1] == "UP", timeout=20)
-        wait_until("db2 hears db1", lambda: again.states("db1") == ["UP"])
-        assert db1.last("bystander") == deaf_since
-
-
-@pytest.mark.root
-@NEEDS_ROOT
-def test_a_link_that_was_cut_over_a_restart_of_the_daemon_is_used_again(tmp_path: Path) -> None:
-    cluster = Cluster(
-        "demo", (NodeAddress("db1", "10.99.0.1", 7400), NodeAddress("db2", "10.99.0.2", 7400)), Heartbeat(INTERVAL)
-    )
-    with two_hosts() as (first, second), programs(tmp_path, cluster) as started:
-        db1, db2 = started.start("db1", prefix=first.prefix), started.start("db2", prefix=second.prefix)
-        wait_until("db1 hears db2", lambda: db1.states("db2") == ["UP"])
-        second.link("down")
-        wait_until("db1 misses db2", lambda: db1.states("db2") == ["UP", "SUSPECT", "DOWN"])
-        db2.kill()
-        db2 = started.start("db2", prefix=second.prefix)
-        wait_until("db2 runs without a link", lambda: db2.states("db1") == ["DOWN"])
-        second.link("up")
-        wait_until("db1 hears db2 again", lambda: db1.states("db2")[-1] == "UP", timeout=20)
-        wait_until("db2 hears db1", lambda: db2.states("db1") == ["DOWN", "UP"], timeout=20)
-
-
-# --- as a program -------------------------------------------------------------------------------------------------
-
-
-def tell(**what: object) -> None:
-    print(json.dumps(what), flush=True)
-
-
-async def bystand(cluster: Cluster, own: str) -> None:
-    """Plain subscriptions, opened once."""
-    context, heard = zmq.asyncio.Context.instance(), 0
-    plain = [sockets.subscriber(context, node.packets) for node in cluster.nodes if node.name != own]
-    while True:
-        for each in plain:
-            decode(await each.recv())
-            heard += 1
-            tell(bystander=heard)
-
-
-async def daemon(cluster: Cluster, own: str, bystander: bool) -> None:
-    heard: dict[str, int] = {}
-
-    def period(now: float) -> None:
-        tell(settled=exchange.membership.settled(now), **heard)
-
-    def count(node: str, incarnation: bytes, runs: list[Run]) -> None:
-        heard[f"heard from {node}"] = heard.get(f"heard from {node}", 0) + 1
-
-    callbacks = Callbacks(items=count, change=lambda node, old, new: tell(peer=node, state=new.name), period=period)
-    exchange = PacketExchange(cluster, own, secrets.token_bytes(8), zmq.asyncio.Context.instance(), callbacks)
-    exchange.open()
-    beacon = Buffer(secrets.token_bytes(16), 10)  # nobody acknowledges it: it rides in every packet
-    beacon.append(b"here")
-    exchange.packer.add(Outgoing(beacon, Kind.DATA, TO_ALL, copies=10**9))
-    await asyncio.gather(exchange.run(), *([bystand(cluster, own)] if bystander else []))
-
-
-if __name__ == "__main__":
-    given = json.loads(Path(sys.argv[1]).read_text())
-    addresses = tuple(NodeAddress(*node) for node in given["nodes"])
-    asyncio.run(daemon(Cluster("demo", addresses, Heartbeat(given["interval"])), sys.argv[2], "--bystander" in sys.argv))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from yaml_cases import DEFINITION_MISTAKES, DEFINITIONS, event, socket, to
 
@@ -200,6 +200,7 @@ def _definitions() -> st.SearchStrategy[list[Definition]]:
     return st.lists(events | logs, max_size=4, unique_by=lambda each: each.name)
 
 
+@settings(deadline=None)
 @given(_definitions())
 def test_what_is_exported_is_read_back_equal_and_exports_to_the_same_bytes(definitions: list[Definition]) -> None:
     text = export(definitions)
@@ -210,6 +211,7 @@ def test_what_is_exported_is_read_back_equal_and_exports_to_the_same_bytes(defin
     assert [from_json(to_json(each)) for each in again] == again
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="{}[]:,-&*!\"'# \nabeventslogsnamemtchtimeou0159", max_size=120))
 def test_any_text_gives_definitions_or_problems(text: str) -> None:
     try:
@@ -254,6 +256,7 @@ def test_a_change_of_destinations_names_those_that_go_and_come() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(_definitions(), _definitions())
 def test_a_change_is_told_exactly_where_there_is_one(some: list[Definition], others: list[Definition]) -> None:
     for old in some:

@@ -139,3 +139,9 @@ def test_a_line_pattern_is_run_only_where_node_and_source_fit() -> None:
     matcher.line("web1", "/var/log/a.log", "x", search)
     assert run == ["Out of memory"], "an empty pattern fits every line and is never run"
     assert [one.name for one in match_source(LINES, "web1", "/var/log/a.log")] == ["memory", "web"]
+
+
+def test_a_name_of_very_many_segments_costs_no_more_than_its_length() -> None:
+    matcher = Matcher(EVENTS)
+    name = "raid/" * 100_000
+    assert matcher.event(name, "OK") == match_event(EVENTS, name, "OK")

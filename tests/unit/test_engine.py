@@ -71,7 +71,7 @@ def test_a_skip_carries_all_that_is_stored() -> None:
 
 def test_nothing_to_notify_with_is_refused_and_changes_nothing() -> None:
     engine = new_engine()
-    with pytest.raises(ValueError, match="raid/db1/md0 DEGRADED: S1"):
+    with pytest.raises(ValueError, match="nothing is defined for raid/db1/md0 DEGRADED"):
         engine.handle(Notify(None, EVENT), 0.0)
     assert engine.handle(Notify(TWO, EVENT), 0.0)[0] == Opened(1, "disk", 3, EVENT)
 
@@ -254,6 +254,15 @@ def test_restore_judges_a_group_that_nobody_judged() -> None:
 def test_restore_refuses_attempts_that_do_not_fit_the_definition(attempts: tuple[PastAttempt, ...]) -> None:
     with pytest.raises(ValueError, match=r"notification 5: attempt . fits no destination"):
         new_engine().restore([pending(*attempts)], 0.0)
+
+
+def test_a_notification_that_cannot_be_restored_stops_no_other() -> None:
+    engine = new_engine()
+    lost = PendingNotification(4, None, EVENT, "pending", (PastAttempt("W", 1, "db2", None),))
+    with pytest.raises(ValueError, match="notification 4: nothing is defined"):
+        engine.restore([lost], 0.0)
+    assert engine.outstanding == 0
+    assert kinds(engine.restore([pending(PastAttempt("X", 1, "db2", None))], 0.0)) == [AttemptRepeated]
 
 
 def test_a_rolled_back_transaction_is_forgotten_by_building_anew() -> None:

@@ -6,7 +6,7 @@ import time
 from functools import cache
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from noroshi.store.matching import NamePattern
@@ -75,6 +75,7 @@ def test_stars_mean_what_the_rule_says(pattern: str, name: str, matches: bool) -
 _FEW = st.text(alphabet="ab/*", max_size=10)
 
 
+@settings(deadline=None)
 @given(_FEW, st.text(alphabet="ab/", max_size=14))
 @example("**a*b**", "a/ab/")
 @example("*a*/**b*a", "aa/xb/ba")
@@ -83,6 +84,7 @@ def test_every_pattern_agrees_with_the_rule(pattern: str, name: str) -> None:
     assert NamePattern(pattern).matches(name) is by_the_rule(pattern, name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_a_pattern_with_no_star_matches_itself_alone(pattern: str, name: str) -> None:
     if "*" not in pattern:
@@ -91,6 +93,7 @@ def test_a_pattern_with_no_star_matches_itself_alone(pattern: str, name: str) ->
         assert NamePattern(pattern).matches(name) is (pattern == name)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["*", "**", "a", "ab", "/", "**/", "/*"]), max_size=200).map("".join))
 def test_no_pattern_runs_away(pattern: str) -> None:
     began = time.monotonic()

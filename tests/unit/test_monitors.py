@@ -13,7 +13,8 @@ from noroshi.node.daemon import monitoring
 from noroshi.node.daemon.monitoring import Monitoring
 from noroshi.node.monitors import filesystem, raid
 from noroshi.node.monitors.observation import Observation
-from noroshi.node.monitors.registry import build
+from noroshi.node.monitors.registry import MONITORS, build
+from noroshi.store.config import MONITORS as CONFIGURED
 
 HEALTHY = """Personalities : [raid1]
 md0 : active raid1 sdb1[1] sda1[0]
@@ -107,9 +108,10 @@ def test_space_and_inodes_pass_their_thresholds(tmp_path: Path, monkeypatch: pyt
     assert (seen.state, seen.supplement) == ("WARNING", "space and inodes over 95 %")
 
 
-def test_without_an_entry_every_monitor_runs() -> None:
-    assert sorted(build("db1", {})) == ["filesystem", "raid"]
+def test_what_the_node_file_names_is_built_and_every_known_name_can_be(tmp_path: Path) -> None:
     assert sorted(build("db1", {"raid": {"interval": 5.0}})) == ["raid"]
+    assert sorted(MONITORS) == sorted(CONFIGURED)
+    assert build("db1", {}) == {}
 
 
 class _Scripted:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from notifying import FIELDS, is_running, job, open_descriptors, program, run, size_of, until
+from notifying import FIELDS, is_running, job, open_descriptors, program, public_folder, run, size_of, until
 from waiting import wait_until
 
 from noroshi.node.notifier import account, child, process
@@ -256,7 +256,7 @@ def test_no_descriptor_of_the_daemon_leaks(tmp_path: Path) -> None:
 
 
 def test_signals_are_as_at_login(tmp_path: Path) -> None:
-    outcome = result_of(tmp_path, "grep -E 'Sig(Blk|Ign)' /proc/$$/status")
+    outcome = result_of(tmp_path, "exec grep -E 'Sig(Blk|Ign)' /proc/self/status")
     assert {int(line.split()[1], 16) for line in outcome.output.splitlines()} == {0}
 
 
@@ -319,20 +319,13 @@ def test_a_disk_that_hangs_holds_up_only_its_own_program(tmp_path: Path) -> None
     assert quick.outcome == "delivered" and took < 0.4
 
 
-def open_to_all(folder: Path) -> None:
-    """Let another user through the directories that pytest made private."""
-    for each in (folder, *folder.parents):
-        if each.name.startswith(("test_", "pytest-")):
-            each.chmod(each.stat().st_mode | 0o055)
-
-
 @root
-def test_as_another_user_with_its_groups_and_no_others(tmp_path: Path) -> None:
-    open_to_all(tmp_path)
+def test_as_another_user_with_its_groups_and_no_others() -> None:
     body = (
         "echo told > /dev/stderr; id -u; id -G; grep -E '^(Uid|Gid)' /proc/$$/status | tr '\\t' ' '; echo $HOME $USER"
     )
-    outcome = result_of(tmp_path, body, user="nobody")
+    with public_folder() as folder:
+        outcome = result_of(folder, body, user="nobody")
     nobody = account.resolve("nobody")
     ids = f"{nobody.uid} {nobody.uid} {nobody.uid} {nobody.uid}"
     assert outcome.output.splitlines() == [
@@ -346,9 +339,9 @@ def test_as_another_user_with_its_groups_and_no_others(tmp_path: Path) -> None:
 
 
 @root
-def test_what_the_user_may_not_run(tmp_path: Path) -> None:
-    path = program(tmp_path / "program", "exit 0")
-    Path(path).chmod(0o700)
-    open_to_all(tmp_path)
-    outcome = run(carried_out(job([path]), tmp_path, "nobody"))
+def test_what_the_user_may_not_run() -> None:
+    with public_folder() as folder:
+        path = program(folder / "program", "exit 0")
+        Path(path).chmod(0o700)
+        outcome = run(carried_out(job([path]), folder, "nobody"))
     assert outcome.reason.startswith("cannot start: Permission denied")

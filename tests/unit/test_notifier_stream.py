@@ -22,7 +22,7 @@ from noroshi.node.notifier.stream import Stream
 LINE = json.dumps(FIELDS).encode() + b"\n"
 
 
-def listening(family: int, kind: int, address: object) -> socket.socket:
+def listening(family: int, kind: int, address: str | tuple[str, int]) -> socket.socket:
     receiver = socket.socket(family, kind)
     receiver.bind(address)
     if kind == socket.SOCK_STREAM:

@@ -36,7 +36,6 @@ BEYOND_A_SCHEMA = (
     "must be more than suspect",
     "overlap those of",
     "must not be above error",
-    "is not in programs",
     "is the shared directory",
     "a second definition",
     "Possible nested set",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noroshi.store import yamlfile
@@ -153,6 +153,7 @@ def test_text_beyond_the_size_is_refused() -> None:
     assert "larger than 1 MiB" in problems_of("#" * (yamlfile.MAX_BYTES + 1))[0].message
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_gives_values_or_problems(text: str) -> None:
     try:
@@ -161,6 +162,7 @@ def test_any_text_gives_values_or_problems(text: str) -> None:
         assert error.problems
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"%#,?\n \t0", max_size=60))
 def test_any_yaml_like_text_gives_values_or_problems(text: str) -> None:
     try:
@@ -178,6 +180,7 @@ _LEAVES = st.one_of(
 _TREES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner))
 
 
+@settings(deadline=None)
 @given(_TREES)
 def test_what_flow_writes_reads_back_equal_on_one_printable_line(tree: object) -> None:
     written = flow(tree)

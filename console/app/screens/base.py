@@ -37,6 +37,11 @@ class NoroshiScreen(Screen[None]):
     def console(self) -> NoroshiApp:
         return cast("NoroshiApp", self.app)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the operator types, the footer offers only what ends that."""
+        typing = self.is_mounted and self.query_one("#prompt").display
+        return not typing or action in ("cancel", "accept")
+
     def compose(self) -> ComposeResult:
         yield Bar(id="header")
         yield StaleBanner(id="stale")

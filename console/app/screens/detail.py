@@ -99,5 +99,19 @@ class DetailScreen(ModalScreen[None]):
 
 
 def _wrapped(name: str, text: str, width: int) -> list[tuple[str, str]]:
-    pieces = [piece for line in visible_lines(text) for piece in chop_cells(line, width) or [""]]
+    pieces = [piece for line in visible_lines(text) for piece in wrap(line, width)]
     return [(name if not at else "", piece) for at, piece in enumerate(pieces)]
+
+
+def wrap(line: str, width: int) -> list[str]:
+    """Cut into pieces of at most `width` cells, between words where there is one near; at least one piece."""
+    if not line.isascii():
+        return chop_cells(line, width) or [""]
+    pieces = []
+    at = 0
+    while len(line) - at > width:
+        space = line.rfind(" ", at + width * 2 // 3, at + width + 1)
+        end = at + width if space < 0 else space
+        pieces.append(line[at:end])
+        at = end + (space >= 0)
+    return [*pieces, line[at:]]

@@ -33,15 +33,16 @@ class LogScreen(NoroshiScreen):
 
     TITLE = "LOG"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "Pause/follow"),
+        Binding("space", "pause", "Pause"),
         Binding("n", "match(1)", "Next match", show=False),
         Binding("N", "match(-1)", "Previous match", show=False),
         Binding("c", "context", "Matches in context", show=False),
-        Binding("e", "error(1)", "Next error", key_display="e/E"),
+        Binding("e", "error(1)", "Error", key_display="e/E"),
         Binding("E", "error(-1)", "Previous error", show=False),
-        Binding("at", "time", "Go to time", key_display="@"),
+        Binding("at", "time", "Time", key_display="@"),
         Binding("o", "origin", "Node and source", show=False),
         Binding("w", "save", "Save to file", show=False),
+        Binding("1", "app.show('status')", "Status"),
     ]
     HELP_LINES = (
         ("Space", "pause, or follow again; scrolling up pauses, G or the end follows"),
@@ -60,13 +61,13 @@ class LogScreen(NoroshiScreen):
         super().__init__()
         self._dense = DenseIndex()
         self._search: Search | None = None
-        self._context = False
+        self._in_context = False
         self._typed = ""
         self._seen_last = 0
         self._sought = ""
 
     def body(self) -> Widget:
-        return LogView()
+        return LogView(self._dense)
 
     @property
     def view(self) -> LogView:
@@ -154,7 +155,7 @@ class LogScreen(NoroshiScreen):
                 line.append(f"  row {view.cursor + 1:,} of {view.row_count:,}")
         if self._search is not None:
             line.append(f"  {self._search.told(self._dense.bounds)}", "bold")
-            line.append(" in context" if self._context else "")
+            line.append(" in context" if self._in_context else "")
         elif view.following:
             line.append(f"  {total:,} lines")
         if self._sought:
@@ -188,10 +189,11 @@ class LogScreen(NoroshiScreen):
     def action_context(self) -> None:
         if self._search is None:
             self.say("no filter: type / and a text first")
-        elif self._context:
-            self._context = False
+        elif self._in_context:
+            self._in_context = False
             self.view.show_index(self._search.matches, self._search.text)
         else:
+            self.view.pause()
             self._show_in_context()
         self._show_state()
 
@@ -287,7 +289,7 @@ class LogScreen(NoroshiScreen):
         typed = typed.strip()
         if typed == self._typed and (self._search is not None) == bool(typed):
             return
-        self._typed, self._context = typed, False
+        self._typed, self._in_context = typed, False
         if self._search is not None:
             self._search.stop(self.console.fetcher)
             self._search = None
@@ -302,5 +304,5 @@ class LogScreen(NoroshiScreen):
 
     def _show_in_context(self) -> None:
         if self._search is not None:
-            self._context = True
+            self._in_context = True
             self.view.show_index(self._dense, self._search.text)

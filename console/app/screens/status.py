@@ -27,10 +27,11 @@ class StatusScreen(NoroshiScreen):
 
     TITLE = "STATUS"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "trouble(1)", "Next trouble", key_display="e/E"),
+        Binding("e", "trouble(1)", "Trouble", key_display="e/E"),
         Binding("E", "trouble(-1)", "Previous trouble", show=False),
         Binding("o", "fold", "Fold healthy", show=False),
-        Binding("L", "log_of_node", "Log of node", show=False),
+        Binding("L", "log_of_node", "Log of node"),
+        Binding("2", "app.show('log')", "Log"),
     ]
     HELP_LINES = (
         ("e  E", "next, previous row that tells of trouble"),

@@ -52,7 +52,10 @@ class SafeInput(Input):
 class Prompt(Horizontal):
     """One line to type in, shown while it is needed. What it is for stands before it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "accept", "Done", priority=True),
+        Binding("escape", "cancel", "Cancel"),
+    ]
 
     @dataclass
     class Edited(Message):
@@ -89,13 +92,13 @@ class Prompt(Horizontal):
         entry.cursor_position = len(text)
         self.display = True
         entry.focus()
+        self.screen.refresh_bindings()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self.post_message(self.Edited(self.purpose, event.value))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
+    def action_accept(self) -> None:
         self._close(True)
 
     def action_cancel(self) -> None:
@@ -103,4 +106,5 @@ class Prompt(Horizontal):
 
     def _close(self, accepted: bool) -> None:
         self.display = False
+        self.screen.refresh_bindings()
         self.post_message(self.Closed(self.purpose, self.query_one(Input).value, accepted))

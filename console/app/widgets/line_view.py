@@ -86,9 +86,10 @@ class LineView(ScrollView, can_focus=True):
 
     def state_text(self, state: str, shown: str, width: int) -> Text:
         """Shape and word (`shown` is the state, sanitised), in `width` cells, by severity."""
-        text = Text(f"{shape_of(state)} {shown}", self.style_of(severity_of(state).name.lower()))
-        text.truncate(width, overflow="ellipsis")
-        return text.append(" " * (width - text.cell_len), Style.null())
+        word = Text(f"{shape_of(state)} {shown}")
+        word.truncate(width, overflow="ellipsis")
+        word.stylize(self.style_of(severity_of(state).name.lower()))
+        return word.append(" " * (width - word.cell_len))
 
     # --- rendering ----------------------------------------------------------------------------------------------
 
@@ -124,13 +125,13 @@ class LineView(ScrollView, can_focus=True):
 
     def action_to_start(self) -> None:
         self.move_cursor(0, 1)
-        self.scroll_to(y=0, animate=False)
+        self.scroll_to(y=0, animate=False, force=True)
 
     def action_to_end(self) -> None:
         self.move_cursor(self.row_count - 1, -1)
 
     def action_sideways(self, by: int) -> None:
-        self.scroll_to(x=max(0, self.scroll_offset.x + by * SIDEWAYS), animate=False)
+        self.scroll_to(x=max(0, self.scroll_offset.x + by * SIDEWAYS), animate=False, force=True)
 
     def action_open(self) -> None:
         if self.cursor is not None:
@@ -142,9 +143,9 @@ class LineView(ScrollView, can_focus=True):
         if found is not None:
             self.place_cursor(found)
         elif 0 < to < self.row_count - 1 or self.cursor is None:
-            self.scroll_to(y=to, animate=False)
+            self.scroll_to(y=to, animate=False, force=True)
         else:
-            self.scroll_to(y=0 if direction < 0 else self.max_scroll_y, animate=False)
+            self.scroll_to(y=0 if direction < 0 else self.max_scroll_y, animate=False, force=True)
         self.cursor_moved()
 
     def place_cursor(self, row: int) -> None:
@@ -159,9 +160,9 @@ class LineView(ScrollView, can_focus=True):
         """Scroll no more than it takes."""
         top, height = self.scroll_offset.y, self.scrollable_content_region.height
         if row < top:
-            self.scroll_to(y=row, animate=False)
+            self.scroll_to(y=row, animate=False, force=True)
         elif row >= top + height > 0:
-            self.scroll_to(y=row - height + 1, animate=False)
+            self.scroll_to(y=row - height + 1, animate=False, force=True)
 
     def on_click(self, event: events.Click) -> None:
         at = event.y + self.scroll_offset.y

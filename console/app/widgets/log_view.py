@@ -44,9 +44,9 @@ class LogView(LineView):
     class Moved(Message):
         """Following began or ended, or the cursor moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: DenseIndex | SparseIndex) -> None:
         super().__init__(id="log")
-        self.index: DenseIndex | SparseIndex = DenseIndex()
+        self.index = index
         self.following = True
         self.with_origin = True
         self._lines: dict[int, LogLine | None] = {}
@@ -62,7 +62,7 @@ class LogView(LineView):
 
     def show_index(self, index: DenseIndex | SparseIndex, highlight: TextFilter) -> None:
         """Show other rows, the line under the cursor (or on top) kept in sight."""
-        anchor = self.anchor
+        anchor = self.anchor_id
         self.index, self._highlight, self._asked = index, highlight, frozenset()
         self.set_extent(self._widest)
         self.refresh()
@@ -77,7 +77,7 @@ class LogView(LineView):
         self.set_extent(self._widest)
         if above and not self.following:
             with self._moving():
-                self.scroll_to(y=max(0, self.scroll_offset.y + above), animate=False)
+                self.scroll_to(y=max(0, self.scroll_offset.y + above), animate=False, force=True)
         self.refresh()
         self._settle()
 
@@ -130,7 +130,7 @@ class LogView(LineView):
         return self.index.id_at(at) if 0 <= at < self.row_count else None
 
     @property
-    def anchor(self) -> int | None:
+    def anchor_id(self) -> int | None:
         """The id to keep in sight: under the cursor, else on top of the screen."""
         at = self.scroll_offset.y if self.cursor is None else self.cursor
         return self.index.id_at(at) if 0 <= at < self.row_count else None
@@ -144,7 +144,7 @@ class LogView(LineView):
         height = self.scrollable_content_region.height
         if not self.scroll_offset.y <= row < self.scroll_offset.y + height:
             with self._moving():
-                self.scroll_to(y=max(0, row - height // 2), animate=False)
+                self.scroll_to(y=max(0, row - height // 2), animate=False, force=True)
         self.place_cursor(row)
         self.post_message(self.Moved())
 
@@ -184,6 +184,10 @@ class LogView(LineView):
     def action_to_end(self) -> None:
         self.follow()
 
+    def action_open(self) -> None:
+        self.pause()
+        super().action_open()
+
     def place_cursor(self, row: int) -> None:
         self._pause()
         super().place_cursor(row)
@@ -201,8 +205,8 @@ class LogView(LineView):
             self._scrolled_by_hand(up=new_value < old_value)
 
     def _scrolled_by_hand(self, up: bool) -> None:
-        """Mouse wheel or scroll bar: up pauses, reaching the end follows."""
-        if self.following and up:
+        """Mouse wheel or scroll bar: up pauses, reaching the end follows. (A list that shrank stays at its end.)"""
+        if self.following and up and self.scroll_offset.y < self.max_scroll_y:
             self._pause()
             self.post_message(self.Moved())
         elif not self.following and not up and self.scroll_offset.y >= self.max_scroll_y:
@@ -214,7 +218,7 @@ class LogView(LineView):
     def _settle(self) -> None:
         if self.following:
             with self._moving():
-                self.scroll_to(y=self.max_scroll_y, animate=False)
+                self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
 
     @contextmanager
     def _moving(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.times import Clockface, age
 
 WIDE = 120
-_AGE, _COUNT, _STATE_MOST, _NODE_MOST = 5, 6, 14, 16
+_AGE, _COUNT, _STATE_MOST, _NODE_MOST = 5, 5, 14, 16
 _GAP = 2
 
 
@@ -135,8 +135,9 @@ class StateTable(LineView):
         return self.rows[y] if y < len(self.rows) else None
 
     def _fit(self) -> None:
-        sample = self._face.short(0, self._now)
-        self._columns = fit_columns(self.rows, self.scrollable_content_region.width, len(sample) + 6)
+        oldest = min((row.row.observed_at for row in self.rows if isinstance(row, StateRow)), default=self._now)
+        time = max(len("LAST REPORTED"), len(self._face.short(oldest, self._now)))
+        self._columns = fit_columns(self.rows, self.scrollable_content_region.width, time)
 
     def _keep_cursor(self, key: str | None) -> None:
         if key is None:

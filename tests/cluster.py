@@ -1,0 +1,265 @@
+"""A real cluster for tests: daemons as processes, each node's files below one directory, everything read back.
+
+Used by the system tests and the benchmarks. Every daemon leads a process group, so that `kill` takes its coordinator
+too, as a power cut would.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import psutil
+from waiting import wait_until
+
+from noroshi.console.demo.files import free_ports
+from noroshi.node.client import raise_event
+from noroshi.store import views
+from noroshi.store.connection import Connection
+from noroshi.store.errors import NoroshiError
+from noroshi.store.layout import Layout
+from noroshi.store.lock import LockRecord, is_held, read_lock
+from noroshi.store.reader import SharedReader
+
+T = TypeVar("T")
+
+TOLD = """#!/bin/sh
+# Notes each call: delivery id, event, state, supplement, line, arguments.
+cat >/dev/null
+printf '%s\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "$NOROSHI_ID" "$NOROSHI_EVENT" "$NOROSHI_STATE" "$NOROSHI_SUPPLEMENT" \\
+  "$NOROSHI_LINE" "$*" >>"$(dirname "$0")/told.txt"
+"""
+
+
+@dataclass
+class Node:
+    """One node's files and daemon."""
+
+    name: str
+    home: Path
+    prefix: tuple[str, ...] = ()
+    daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> Path:
+        return self.home / "node.yaml"
+
+    @property
+    def socket(self) -> str:
+        return str(self.home / "run" / "agent.sock")
+
+    @property
+    def program(self) -> Path:
+        return self.home / "tell"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "app.log"
+
+    @property
+    def stderr(self) -> str:
+        file = self.home / "stderr.txt"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def told(self) -> list[list[str]]:
+        """The program's calls: delivery, event, state, supplement, line, arguments."""
+        file = self.home / "told.txt"
+        return [line.split("\t") for line in file.read_text().splitlines()] if file.exists() else []
+
+    @property
+    def running(self) -> bool:
+        return self.daemon is not None and self.daemon.poll() is None
+
+
+@dataclass
+class Cluster:
+    """`definitions` and `extra` (node.yaml lines by node) are YAML; `{NODE}` in definitions is a node's program."""
+
+    root: Path
+    names: tuple[str, ...] = ("a", "b", "c")
+    interval: str = "200ms"
+    definitions: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    cluster_extra: str = ""
+    addresses: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    logs: bool = True
+
+    def __post_init__(self) -> None:
+        self.layout = Layout(self.root / "shared")
+        self.layout.shared.mkdir(parents=True)
+        self.nodes = {name: Node(name, self.root / name, self.prefixes.get(name, ())) for name in self.names}
+        self.reader = SharedReader(self.layout)
+        ports = dict(zip(self.names, free_ports(len(self.names)), strict=True))
+        self._write_cluster({name: self.addresses.get(name, ("127.0.0.1", ports[name])) for name in self.names})
+        for node in self.nodes.values():
+            self._write_node(node)
+        if self.definitions:
+            programs = {name: str(node.program) for name, node in self.nodes.items()}
+            text = self.definitions
+            for name, program in programs.items():
+                text = text.replace("{" + name + "}", program)
+            self.layout.definitions.write_text(text)
+
+    def _write_cluster(self, addresses: Mapping[str, tuple[str, int]]) -> None:
+        self.ports = {name: port for name, (_, port) in addresses.items()}
+        nodes = "".join(f"  {name}: {{address: {at}, port: {port}}}\n" for name, (at, port) in addresses.items())
+        self.layout.cluster.write_text(
+            f"cluster: test\nheartbeat: {{interval: {self.interval}, suspect: 2, down: 4}}\n"
+            f"{self.cluster_extra}nodes:\n{nodes}"
+        )
+
+    def _write_node(self, node: Node) -> None:
+        node.home.mkdir()
+        node.program.write_text(TOLD)
+        node.program.chmod(0o700)
+        node.log.touch()
+        logs = f'logs: [{{path: "{node.log}"}}]\n' if self.logs else ""
+        extra = self.extra.get(node.name, f'notifier: {{programs: ["{node.program}"]}}\n')
+        node.config.write_text(
+            f'node: {node.name}\nshared: "{self.layout.shared}"\nstate: "{node.home / "state"}"\n'
+            f'run: "{node.home / "run"}"\n{logs}{extra}'
+        )
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def start(self, *names: str) -> Cluster:
+        for name in names or self.names:
+            node = self.nodes[name]
+            with (node.home / "stderr.txt").open("ab") as stderr:
+                node.daemon = subprocess.Popen(
+                    [*node.prefix, sys.executable, "-m", "noroshi.node", "node", "--config", str(node.config)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
+        return self
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to everything of the node."""
+        self.signal_group(name, signal.SIGKILL)
+        daemon = self.nodes[name].daemon
+        assert daemon is not None
+        daemon.wait()
+
+    def stop(self, name: str) -> int:
+        """A planned stop; the exit status."""
+        daemon = self.nodes[name].daemon
+        assert daemon is not None
+        daemon.terminate()
+        return daemon.wait(15)
+
+    def signal_group(self, name: str, number: signal.Signals) -> None:
+        daemon = self.nodes[name].daemon
+        if daemon is not None:
+            try:
+                os.killpg(daemon.pid, number)
+            except ProcessLookupError:
+                return
+
+    def coordinator_process(self, name: str) -> psutil.Process | None:
+        """The coordinator of a node's daemon."""
+        return self._child(name, "coordinator")
+
+    def log_process(self, name: str) -> psutil.Process | None:
+        """The log monitor of a node's daemon."""
+        return self._child(name, "noroshi.node.logs")
+
+    def _child(self, name: str, word: str) -> psutil.Process | None:
+        daemon = self.nodes[name].daemon
+        if daemon is None or daemon.poll() is not None:
+            return None
+        try:
+            children = psutil.Process(daemon.pid).children(recursive=True)
+            return next((child for child in children if word in child.cmdline()), None)
+        except psutil.NoSuchProcess:
+            return None
+
+    def close(self) -> None:
+        for name, node in self.nodes.items():
+            if node.daemon is not None:
+                self.signal_group(name, signal.SIGCONT)
+                self.signal_group(name, signal.SIGTERM)
+        for name, node in self.nodes.items():
+            if node.daemon is not None:
+                try:
+                    node.daemon.wait(10)
+                except subprocess.TimeoutExpired:
+                    print(f"{name} did not stop:\n{node.stderr[-3000:]}")
+                self.kill(name)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for name, node in self.nodes.items():
+                print(f"--- {name}\n{node.stderr[-4000:]}")
+        self.close()
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def query(self, function: Callable[[Connection], T]) -> T | None:
+        """What a reader sees; None where there is nothing to read yet."""
+        try:
+            return self.reader.query(function)
+        except NoroshiError:
+            return None
+
+    def states(self) -> dict[str, str]:
+        rows = self.query(views.states) or ()
+        return {row.event: row.state for row in rows}
+
+    def node_states(self) -> dict[str, str]:
+        return {row.node: row.state for row in self.query(views.node_states) or ()}
+
+    def events(self, pattern: str = "**") -> list[views.Event]:
+        which = views.EventFilter(event=pattern)
+        return list(self.query(lambda connection: views.events(connection, which, 100_000)) or ())
+
+    def lines(self, node: str | None = None) -> list[str]:
+        rows = self.query(lambda connection: views.log_after(connection, 0, 1_000_000)) or ()
+        return [row.line for row in rows if node in (None, row.node)]
+
+    def history(self, definition: str | None = None) -> list[views.Notification]:
+        which = views.HistoryFilter(definition=definition)
+        return list(self.query(lambda connection: views.notifications(connection, which, 10_000)) or ())
+
+    def leader(self) -> LockRecord | None:
+        return read_lock(self.layout) if is_held(self.layout) else None
+
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    def await_up(self, names: Iterable[str] | None = None, timeout: float = 20) -> LockRecord:
+        """All nodes UP and one leads."""
+        wanted = dict.fromkeys(names or self.names, "UP")
+        wait_until(
+            f"nodes {wanted}",
+            lambda: {name: state for name, state in self.node_states().items() if name in wanted} == wanted,
+            timeout,
+        )
+        return self.await_leader()
+
+    def await_leader(self, not_term: int = 0, timeout: float = 20) -> LockRecord:
+        """Somebody leads, in another term than `not_term`."""
+        return wait_until(
+            f"a leader of another term than {not_term}",
+            lambda: leader if (leader := self.leader()) is not None and leader.term != not_term else None,
+            timeout,
+        )
+
+    def raise_on(self, node: str, event: str, state: str, supplement: str = "") -> str:
+        return raise_event(event, state, supplement, socket=self.nodes[node].socket)
+
+    def other_than(self, *names: str) -> str:
+        return next(name for name in self.names if name not in names and self.nodes[name].running)

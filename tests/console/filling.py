@@ -1,0 +1,223 @@
+"""A cluster on disk for the tests of what people read: node.yaml, cluster.yaml, and a database filled by the writer.
+
+As a program it leads for as long as it runs, and obeys lines on its standard input:
+    python filling.py SHARED    then: event NAME STATE [SUPPLEMENT] | node NAME STATE | lines COUNT | line TEXT
+Each is answered by `done` once it is committed; the first `done` says that it leads.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from noroshi.store.clock import now_us
+from noroshi.store.layout import Layout
+from noroshi.store.model import category_of
+from noroshi.store.tables import events, logs, meta, nodes, notifications
+from noroshi.store.tables.notifications import AttemptRow, NotificationRow
+from noroshi.store.writer import Identity, lead
+
+NODES = ("db1", "db2", "db3")
+SOURCE = "/var/log/app.log"
+SECOND = 1_000_000
+
+HOSTILE = (
+    "[red]markup[/red] [/dev/sda1] [@click=app.quit]x[/]",
+    "\x1b]0;owned\x07\x1b[2J\x1b[31mred",
+    "\x9b31m C1 \x90 DCS \x85 NEL",
+    "nul \x00 tab\tbell \x07 delete \x7f",
+    "right to left \u202e gnp.exe \u2066 isolate \u200f",
+    "separators \u2028 and \u2029 and \ufeff",
+    "carriage\rreturn and line\nfeed",
+    "wide 日本語 狼煙 and combining e\u0301\u0327 and 👩‍👩‍👧",
+    "$HOME `id` ; rm -rf / && \\",
+    "",
+    " " * 300,
+    "x" * 1_048_576,
+)
+"""Lines, names and supplements as an enemy, or a broken disk, would write them."""
+
+
+def make_cluster(directory: Path, names: Iterable[str] = NODES) -> Path:
+    """The two YAML files below `directory`; the node file's path. The shared directory is `directory/shared`."""
+    shared = directory / "shared"
+    shared.mkdir(parents=True)
+    members = "".join(f"  {name}: {{address: 127.0.0.1, port: {7400 + 10 * at}}}\n" for at, name in enumerate(names))
+    (shared / "cluster.yaml").write_text(f"cluster: demo\nnodes:\n{members}")
+    file = directory / "node.yaml"
+    file.write_text(f"node: {next(iter(names))}\nshared: {shared}\nstate: {directory}/state\nrun: {directory}/run\n")
+    return file
+
+
+def layout_of(file: Path) -> Layout:
+    return Layout(file.parent / "shared")
+
+
+def identity(node: str = "db1") -> Identity:
+    return Identity(node, "tcp://127.0.0.1:7402", b"12345678", 1)
+
+
+def fill(layout: Layout, *parts: Callable[[apsw.Connection], object]) -> None:
+    """Commit the parts as a leader that then ends."""
+    with lead(layout, identity()) as writer:
+        for part in parts:
+            with writer.transaction() as connection:
+                part(connection)
+
+
+def event(
+    connection: apsw.Connection, name: str, state: str, supplement: str = "", node: str = "db1", at: int | None = None
+) -> int:
+    """An event that reaches the state table."""
+    instant = now_us() if at is None else at
+    number = events.add_event(
+        connection,
+        event=name,
+        category=category_of(name),
+        state=state,
+        supplement=supplement,
+        node=nodes.node_id(connection, node),
+        observed_at=instant,
+        stored_at=instant + 1500,
+    )
+    events.set_state(connection, number)
+    return number
+
+
+def lines(
+    connection: apsw.Connection, texts: Iterable[str], node: str = "db1", source: str = SOURCE, at: int | None = None
+) -> None:
+    """Lines of one source, a millisecond apart."""
+    number = nodes.source_id(connection, nodes.node_id(connection, node), source)
+    first = now_us() if at is None else at
+    logs.add_lines(
+        connection, ((number, first + 1000 * n, first + 1000 * n + 1500, text) for n, text in enumerate(texts))
+    )
+
+
+def many_lines(connection: apsw.Connection, count: int, start: int, step: int = 10_000) -> None:
+    """`count` plausible lines of twelve sources, `step` microseconds apart from `start` on."""
+    sources = [
+        nodes.source_id(connection, nodes.node_id(connection, NODES[at % len(NODES)]), f"/var/log/app{at}.log")
+        for at in range(12)
+    ]
+    rows = (
+        (sources[n % 12], start + n * step, start + n * step + 1500, f"ERROR request {n} failed: peer {n % 977} reset")
+        for n in range(count)
+    )
+    logs.add_lines(connection, rows)
+
+
+def notification(connection: apsw.Connection, about: int, status: str, reason: str = "", at: int | None = None) -> int:
+    """A notification of the event `about`: the first destination failed, the second as `status` says."""
+    instant = now_us() if at is None else at
+    number = notifications.last_id(connection) + 1
+    notifications.add_notification(connection, NotificationRow(number, "disk-trouble", 3, about, None, None), instant)
+    steps = [("ops1", "process", '["/usr/local/bin/page","--team","storage"]', "failed", "exit status 1")]
+    if status != "pending":
+        outcome = "delivered" if status == "delivered" else "timeout"
+        steps.append(("db3", "socket", '"tcp://127.0.0.1:9000"', outcome, ""))
+    for priority, (node, procedure, application, outcome, why) in enumerate(steps, 1):
+        name = f"delivery-{number}-{priority}"
+        row = AttemptRow(number, name, priority, node, procedure, application, None)
+        notifications.add_attempt(connection, row, instant + priority * SECOND)
+        notifications.end_attempt(connection, name, outcome, why, "", instant + priority * SECOND + 200_000)
+    if status != "pending":
+        notifications.close_notification(connection, number, status, reason, instant + 3 * SECOND)
+    return number
+
+
+def story(connection: apsw.Connection, now: int | None = None) -> None:
+    """A cluster in trouble: fig. 4's kind of table, a log, a notification."""
+    now = now_us() if now is None else now
+    ago = {"db1": 3 * 3600, "db2": 754, "db3": 3 * 3600}
+    for name, state in (("db1", "UP"), ("db2", "DOWN"), ("db3", "UP")):
+        nodes.set_node_state(connection, name, state, now - ago[name] * SECOND)
+        cause = "" if state == "UP" else "4 packets missed"
+        event(connection, f"server/{name}", state, cause, "db1", now - ago[name] * SECOND)
+    event(connection, "memory/db3/mc0", "OK", "", "db3", now - 86400 * 40 * SECOND)
+    event(connection, "filesystem/db3//var", "OK", "", "db3", now - 86400 * 3 * SECOND)
+    event(connection, "path/db1/db3", "OK", node="db1", at=now - 9000 * SECOND)
+    event(connection, "filesystem/db1/", "WARNING", "/ is 91 % full", "db1", now - 7300 * SECOND)
+    about = event(connection, "raid/db1/md0", "DEGRADED", "sdb1 removed, 1 of 2 left", "db1", now - 3700 * SECOND)
+    event(connection, "app/billing", "draining", "by hand", "db1", now - 1800 * SECOND)
+    orders = event(
+        connection, "app/orders", "ERROR", '{"queue": 10233, "cause": "db2 gone"}', "db3", now - 700 * SECOND
+    )
+    event(connection, "unit/db3/postfix.service", "ERROR", "failed: exit-code 75", "db3", now - 42 * SECOND)
+    events.count_duplicate(connection, "app/orders", orders, 41, now - 3 * SECOND)
+    notification(connection, about, "delivered", "", now - 3699 * SECOND)
+    lines(
+        connection,
+        (f"request {n} served in {n % 37} ms" for n in range(60)),
+        "db1",
+        "/var/log/nginx/access.log",
+        now - 900 * SECOND,
+    )
+    lines(
+        connection,
+        ["md/raid1:md0: Disk failure on sdb1, disabling device."],
+        "db1",
+        "/var/log/kern.log",
+        now - 800 * SECOND,
+    )
+    lines(
+        connection, ("connection to db2 lost, retrying", "giving up on db2: timeout"), "db3", SOURCE, now - 700 * SECOND
+    )
+    meta.put(connection, "story", "told")
+
+
+@contextmanager
+def leading(layout: Layout) -> Iterator[Callable[[str], None]]:
+    """A leader in a process of its own; what is yielded sends it an order and returns once that is committed."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(layout.shared)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def order(text: str) -> None:
+        assert process.stdin and process.stdout
+        if text:
+            print(text, file=process.stdin, flush=True)
+        answer = process.stdout.readline()
+        assert answer == "done\n", answer
+
+    try:
+        order("")
+        yield order
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
+
+
+def _obey(connection: apsw.Connection, order: str) -> None:
+    what, _, rest = order.rstrip("\n").partition(" ")
+    if what == "event":
+        event(connection, *rest.split(" ", 2))
+    elif what == "node":
+        nodes.set_node_state(connection, *rest.split(" "), now_us())
+    elif what == "lines":
+        lines(connection, (f"line {n} of a burst" for n in range(int(rest))))
+    elif what == "line":
+        lines(connection, [rest])
+
+
+def main() -> None:
+    with lead(Layout(Path(sys.argv[1])), identity()) as writer:
+        print("done", flush=True)
+        for order in sys.stdin:
+            with writer.transaction() as connection:
+                _obey(connection, order)
+            writer.checkpoint_if_due(idle=False)
+            print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

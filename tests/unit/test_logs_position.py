@@ -1,0 +1,390 @@
+"""What a look at a directory means: a table of cases, and a disk in memory that is rotated at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from noroshi.node.logs.position import (
+    HEAD,
+    Begin,
+    Continue,
+    Decision,
+    End,
+    Fact,
+    Position,
+    digest,
+    reconcile,
+    same_content,
+)
+
+LOG = "/var/log/app.log"
+DEVICE = 7
+
+
+def fact(path: str = LOG, inode: int = 1, content: bytes = b"", modified: int = 100, **more: object) -> Fact:
+    made = Fact(path, DEVICE, inode, len(content), modified, content[:HEAD], wanted=path == LOG)
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def known(content: bytes, offset: int | None = None, inode: int = 1, **more: object) -> Position:
+    """A position in a file that held `content` when it was seen last, at time 50."""
+    head = content[:HEAD]
+    made = Position(
+        stream=b"s%d" % inode,
+        source=LOG,
+        path=LOG,
+        device=DEVICE,
+        inode=inode,
+        head_length=len(head),
+        head=digest(head),
+        offset=len(content) if offset is None else offset,
+        stored=0,
+        size=len(content),
+        modified=50,
+        born=inode,
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def told(decisions: list[Decision]) -> list[str]:
+    """The decisions in short."""
+    return [_told(decision) for decision in decisions]
+
+
+def _told(decision: Decision) -> str:
+    match decision:
+        case Continue(position, found):
+            return f"{position.stream.decode()} goes on in {found.path}"
+        case End(position, lost, truncated):
+            return f"{position.stream.decode()} ends, lost {lost}, {'truncated' if truncated else 'gone'}"
+        case Begin(source, found, at_end):
+            return f"{source} begins in {found.path} at its {'end' if at_end else 'start'}"
+
+
+CASES: dict[str, tuple[list[Position], list[Fact], list[str]]] = {
+    "a file that grew": ([known(b"one\n")], [fact(content=b"one\ntwo\n")], [f"s1 goes on in {LOG}"]),
+    "a file that appears": ([], [fact(content=b"one\n")], [f"{LOG} begins in {LOG} at its start"]),
+    "the first look at a pattern": (
+        [],
+        [fact(content=b"one\n", first=True), fact(f"{LOG}.1", 2, b"old\n")],
+        [f"{LOG} begins in {LOG}.1 at its end", f"{LOG} begins in {LOG} at its end"],
+    ),
+    "renamed, nothing new yet": ([known(b"one\n")], [fact(f"{LOG}.1", 1, b"one\ntwo\n")], [f"s1 goes on in {LOG}.1"]),
+    "renamed, and a new file": (
+        [known(b"one\n")],
+        [fact(f"{LOG}.1", 1, b"one\n"), fact(LOG, 2, b"two\n")],
+        [f"s1 goes on in {LOG}.1", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "renamed to a name that tells nothing": (
+        [known(b"one\n")],
+        [fact("/var/log/kept", 1, b"one\n"), fact(LOG, 2, b"two\n")],
+        ["s1 goes on in /var/log/kept", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "rotated twice, never seen in between": (
+        [known(b"one\n")],
+        [fact(f"{LOG}.2", 1, b"one\n"), fact(f"{LOG}.1", 2, b"two\n"), fact(LOG, 3, b"three\n")],
+        [f"s1 goes on in {LOG}.2", f"{LOG} begins in {LOG}.1 at its start", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "rotated three times by date, times all equal": (
+        [known(b"one\n")],
+        [
+            fact(f"{LOG}-20261103", 3, b"three\n"),
+            fact(f"{LOG}-20261102", 2, b"two\n"),
+            fact(f"{LOG}-20261101", 1, b"one\n"),
+            fact(LOG, 4, b"four\n"),
+        ],
+        [
+            f"s1 goes on in {LOG}-20261101",
+            f"{LOG} begins in {LOG}-20261102 at its start",
+            f"{LOG} begins in {LOG}-20261103 at its start",
+            f"{LOG} begins in {LOG} at its start",
+        ],
+    ),
+    "an older rotated file that was never known": (
+        [known(b"one\n")],
+        [fact(f"{LOG}.1", 1, b"one\n"), fact(f"{LOG}.2", 2, b"old\n", modified=200), fact(LOG, 3, b"two\n")],
+        [f"s1 goes on in {LOG}.1", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "an old archive unpacked beside a log that goes on": (
+        [known(b"one\n")],
+        [fact(content=b"one\n"), fact(f"{LOG}.3", 2, b"old\n", modified=10)],
+        [f"s1 goes on in {LOG}"],
+    ),
+    "truncated": (
+        [known(b"one\ntwo\n", offset=4)],
+        [fact(content=b"new\n")],
+        ["s1 ends, lost 4, truncated", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "truncated after all was read": (
+        [known(b"one\n")],
+        [fact(content=b"")],
+        ["s1 ends, lost 0, truncated", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "truncated and grown past the old offset": (
+        [known(b"one\n")],
+        [fact(content=b"another beginning\n")],
+        ["s1 ends, lost 0, truncated", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "copied and truncated": (
+        [known(b"one\ntwo\n", offset=4)],
+        [fact(content=b"new\n"), fact(f"{LOG}.1", 2, b"one\ntwo\nthree\n")],
+        [f"s1 goes on in {LOG}.1", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "copied and truncated twice": (
+        [known(b"one\n")],
+        [fact(content=b"new\n"), fact(f"{LOG}.1", 2, b"between\n"), fact(f"{LOG}.2", 3, b"one\ntwo\n")],
+        [f"s1 goes on in {LOG}.2", f"{LOG} begins in {LOG}.1 at its start", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "truncated, and only an older file begins alike": (
+        [known(b"one\ntwo\n", offset=4)],
+        [fact(content=b""), fact(f"{LOG}.1", 2, b"one\nold\n", modified=40)],
+        ["s1 ends, lost 4, truncated", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "a copy in the making, found by the same wildcard": (
+        [known(b"one\ntwo\n")],
+        [fact(content=b"one\ntwo\n"), fact(f"{LOG}.1", 2, b"one\n", wanted=True)],
+        [f"s1 goes on in {LOG}"],
+    ),
+    "empty when seen last; written, copied and truncated since": (
+        [known(b"")],
+        [fact(content=b"two\n"), fact(f"{LOG}.1", 2, b"one\n")],
+        [f"s1 goes on in {LOG}.1", f"{LOG} begins in {LOG} at its start"],
+    ),
+    "removed": ([known(b"one\ntwo\n", offset=4)], [], ["s1 ends, lost 4, gone"]),
+    "removed, its inode number used again by another log": (
+        [known(b"")],
+        [fact("/var/log/other.log", 1, b"x\n", wanted=True)],
+        ["s1 ends, lost 0, gone", "/var/log/other.log begins in /var/log/other.log at its start"],
+    ),
+    "device numbers changed with a restart of the host": (
+        [known(b"one\n", device=3)],
+        [fact(content=b"one\ntwo\n")],
+        [f"s1 goes on in {LOG}"],
+    ),
+    "its disk is not mounted": ([known(b"one\n", device=3)], [], []),
+    "not readable any more": ([known(b"one\n")], [fact(content=b"one\n", head=None)], [f"s1 goes on in {LOG}"]),
+    "two names of one file": (
+        [],
+        [fact("/var/log/link.log", 1, b"x\n", wanted=False), fact(content=b"x\n")],
+        [f"{LOG} begins in {LOG} at its start"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_look(case: str) -> None:
+    positions, facts, expected = CASES[case]
+    assert told(reconcile(positions, facts, DEVICE, resumed=False)) == expected
+
+
+@pytest.mark.parametrize(
+    ("position", "lost"),
+    [
+        (known(b"one\n"), None),
+        (known(b"one\n", offset=1), 3),
+        (known(b"one\n", path=f"{LOG}.1"), 0),
+    ],
+    ids=["all read", "some unread", "rotated before"],
+)
+def test_after_a_start_nobody_knows_what_came_after_the_last_save(position: Position, lost: int | None) -> None:
+    assert reconcile([position], [], DEVICE, resumed=True) == [End(position, lost, truncated=False)]
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000), st.data())
+def test_growth_keeps_the_content_and_other_first_bytes_do_not(before: bytes, more: bytes, data: st.DataObject) -> None:
+    position = known(before)
+    assert same_content(position, fact(content=before + more))
+    if before:
+        place = data.draw(st.integers(0, min(len(before), HEAD) - 1))
+        other = bytes([*before[:place], before[place] ^ 1, *before[place + 1 :]])
+        assert not same_content(position, fact(content=other + more))
+        assert not same_content(position, fact(content=before[:-1]))
+
+
+# --- a disk in memory, rotated at random, and a reader that lives by the decisions -------------------------------
+
+
+@dataclass
+class Inode:
+    """A file; `modified` is the coarse clock of the disk."""
+
+    number: int
+    content: bytes = b""
+    modified: int = 0
+
+
+@dataclass
+class Disk:
+    """One directory. Inode numbers are used again as soon as they may be, as real file systems do."""
+
+    names: dict[str, Inode] = field(default_factory=dict)
+    held: list[Inode] = field(default_factory=list)
+    """Open in the reader, so their numbers are not free."""
+    clock: int = 1
+    written: int = 0
+
+    def create(self) -> Inode:
+        taken = {inode.number for inode in [*self.names.values(), *self.held]}
+        return Inode(next(number for number in range(1, 1000) if number not in taken), b"", self.clock)
+
+    def append(self) -> None:
+        inode = self.names.setdefault(LOG, self.create())
+        self.written += 1
+        inode.content += b"line %d\n" % self.written
+        inode.modified = self.clock
+
+    def _shift(self) -> None:
+        for number in range(30, 0, -1):
+            if f"{LOG}.{number}" in self.names:
+                self.names[f"{LOG}.{number + 1}"] = self.names.pop(f"{LOG}.{number}")
+
+    def rename(self) -> None:
+        if LOG in self.names:
+            self._shift()
+            self.names[f"{LOG}.1"] = self.names.pop(LOG)
+
+    def rename_and_create(self) -> None:
+        self.rename()
+        self.names.setdefault(LOG, self.create())
+
+    def copy_and_truncate(self) -> None:
+        if LOG in self.names:
+            self._shift()
+            copy = self.create()
+            copy.content = self.names[LOG].content
+            self.names[f"{LOG}.1"] = copy
+            self.names[LOG].content, self.names[LOG].modified = b"", self.clock
+
+    def tick(self) -> None:
+        self.clock += 1
+
+
+@dataclass
+class Followed:
+    """What the reader holds of one incarnation; `inode` while it is open."""
+
+    position: Position
+    read_to: int
+    inode: Inode | None = None
+
+
+class Reader:
+    """Reads as the monitor does: incarnations of the source in order, at most so many lines a look."""
+
+    def __init__(self, disk: Disk, wildcard: bool) -> None:
+        self.disk, self.wildcard = disk, wildcard
+        self.followed: list[Followed] = []
+        self.lines: list[bytes] = []
+        self.ends: list[End] = []
+        self.looked = False
+
+    def facts(self) -> list[Fact]:
+        found = [
+            Fact(
+                path,
+                DEVICE,
+                inode.number,
+                len(inode.content),
+                inode.modified,
+                inode.content[:HEAD],
+                wanted=self.wildcard or path == LOG,
+                first=not self.looked and (self.wildcard or path == LOG),
+            )
+            for path, inode in self.disk.names.items()
+        ]
+        return found
+
+    def look(self, most: int, resumed: bool = False) -> None:
+        inodes = {inode.number: inode for inode in self.disk.names.values()}
+        known_now = [replace(f.position, offset=f.read_to) for f in self.followed]
+        for decision in reconcile(known_now, self.facts(), DEVICE, resumed=resumed):
+            self._apply(decision, inodes)
+        self.looked = True
+        self.disk.held = [f.inode for f in self.followed if f.inode is not None]
+        self._read(most)
+
+    def _apply(self, decision: Decision, inodes: dict[int, Inode]) -> None:
+        match decision:
+            case Continue(position, found):
+                followed = next(f for f in self.followed if f.position.stream == position.stream)
+                followed.inode = inodes[found.inode]
+                followed.position = replace(
+                    position, path=found.path, inode=found.inode, size=found.size, modified=found.modified
+                )
+            case End(position):
+                self.ends.append(decision)
+                self.followed = [f for f in self.followed if f.position.stream != position.stream]
+            case Begin(source, found, at_end):
+                start = found.size if at_end else 0
+                born = 1 + max((f.position.born for f in self.followed), default=0)
+                position = Position(
+                    stream=b"%d" % (1000 * self.disk.written + born),
+                    source=source,
+                    path=found.path,
+                    device=DEVICE,
+                    inode=found.inode,
+                    head_length=min(found.size, HEAD),
+                    head=digest(found.head or b""),
+                    offset=start,
+                    stored=start,
+                    size=found.size,
+                    modified=found.modified,
+                    born=born,
+                )
+                self.followed.append(Followed(position, start, inodes[found.inode]))
+
+    def _read(self, most: int) -> None:
+        for followed in self.followed:
+            if followed.inode is None:
+                continue
+            content = followed.inode.content
+            while most and followed.read_to < len(content):
+                end = content.index(b"\n", followed.read_to) + 1
+                self.lines.append(content[followed.read_to : end - 1])
+                followed.read_to = end
+                most -= 1
+            head = content[:HEAD]
+            followed.position = replace(
+                followed.position, head_length=len(head), head=digest(head), size=len(content), offset=followed.read_to
+            )
+
+    def restart(self) -> None:
+        """Killed and started again: what is open is closed."""
+        for followed in self.followed:
+            followed.inode = None
+        self.disk.held = []
+
+
+STEPS: dict[str, Callable[[Disk, Reader], None]] = {
+    "append": lambda disk, reader: disk.append(),
+    "rename": lambda disk, reader: disk.rename(),
+    "rename and create": lambda disk, reader: disk.rename_and_create(),
+    "copy and truncate": lambda disk, reader: disk.copy_and_truncate(),
+    "tick": lambda disk, reader: disk.tick(),
+    "look": lambda disk, reader: reader.look(1000),
+    "look and read little": lambda disk, reader: reader.look(1),
+    "restart and look": lambda disk, reader: (reader.restart(), reader.look(1000, resumed=True))[1],
+    "restart and read little": lambda disk, reader: (reader.restart(), reader.look(1, resumed=True))[1],
+}
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=40), st.booleans())
+@example(["append", "look", "append", "copy and truncate", "append", "copy and truncate", "append"], False)
+@example(["append", "copy and truncate", "look", "append", "copy and truncate", "append", "look"], True)
+@example(["look", "append", "rename", "rename", "append", "rename and create", "look"], False)
+def test_every_line_that_stayed_on_disk_is_read_once_and_in_order(steps: list[str], wildcard: bool) -> None:
+    disk = Disk()
+    reader = Reader(disk, wildcard)
+    reader.look(1000)
+    for step in steps:
+        STEPS[step](disk, reader)
+        disk.tick()
+    for _ in range(3):
+        reader.look(1000)
+    assert reader.lines == [b"line %d" % number for number in range(1, disk.written + 1)]
