@@ -82,6 +82,11 @@ class Rules:
         """The rule that a file of this name in that directory falls under."""
         return next((number for number in place.rules if self.globs[number].names(name)), None)
 
+    def single(self, place: Place) -> dict[str, bool]:
+        """The paths in that directory that are configured by name, and whether each is looked at for the first time."""
+        globs = [self.globs[number] for number in place.rules]
+        return {glob.pattern: glob.pattern not in self.looked_at for glob in globs if glob.literal}
+
     def of_path(self, path: str) -> int:
         """The rule that a source falls under. Raises KeyError."""
         for number, glob in enumerate(self.globs):
@@ -112,7 +117,8 @@ def view(rules: Rules, place: Place, followers: Sequence[Follower]) -> View | No
 def signature(rules: Rules, place: Place, followers: Sequence[Follower], listing: Listing) -> Signature:
     """The names that matter: configured, followed, or named like a rotated one of those; with their inode numbers."""
     wanted = {name for name in listing.names if rules.of_name(place, name) is not None}
-    bases = wanted | {basename(follower.source) for follower in followers}
+    bases = wanted | {basename(path) for path in rules.single(place)}
+    bases |= {basename(follower.source) for follower in followers}
     inodes = {follower.identity.inode for follower in followers}
     paths = {basename(follower.path) for follower in followers}
     return tuple(

@@ -7,8 +7,8 @@ Rules of `reconcile`, in this order:
 1. A file is known again by its inode and its first bytes. Under another name, it was rotated: it goes on there.
 2. A file that shrank below what was read, or whose first bytes are others, holds something new. What was not read of
    the old content is looked for in a copy (a rotated name of the source, first bytes equal, not older), or is lost.
-3. A file under a rotated name of a known source that was never seen, and is newer than what was, was itself the source
-   in between: it is read whole, in its turn.
+3. A file under a rotated name of a source that was never seen, and is newer than what was, was itself the source in
+   between: it is read whole, in its turn.
 4. Anything else that is configured is a source of its own, from its start; from its end only where its pattern is
    looked at for the first time. A copy of a source that goes on being written is held back until it is known which of
    the two goes on.
@@ -19,7 +19,7 @@ whether a file that is missing may be on a disk that is not mounted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from posixpath import basename
@@ -123,13 +123,16 @@ def same_content(known: Position, fact: Fact) -> bool:
     return fact.head is None or digest(fact.head[: known.head_length]) == known.head
 
 
-def reconcile(known: Sequence[Position], facts: Sequence[Fact], device: int, *, resumed: bool) -> list[Decision]:
+def reconcile(
+    known: Sequence[Position], facts: Sequence[Fact], device: int, single: Mapping[str, bool], *, resumed: bool
+) -> list[Decision]:
     """What the files of one directory (on `device`) mean for the incarnations known to be in it, oldest first.
 
-    `facts` has every file that is configured, known, or named like a rotated one of a known or configured source.
+    `facts` has every file that is configured, known, or named like a rotated one of a known or configured source;
+    `single` the paths configured by name, whether there or not, and whether this is the first look for each.
     `resumed`: this is the first look after a start, so `known.size` may be old.
     """
-    look = _Look(tuple(known), tuple(facts), device, resumed)
+    look = _Look(tuple(known), tuple(facts), device, single, resumed)
     return [*look.continued(), *look.begun()]
 
 
@@ -140,6 +143,7 @@ class _Look:
     known: tuple[Position, ...]
     facts: tuple[Fact, ...]
     device: int
+    single: Mapping[str, bool]
     resumed: bool
     claimed: set[Identity] = field(default_factory=set)
     places: dict[bytes, Fact] = field(default_factory=dict)
@@ -221,13 +225,18 @@ class _Look:
         for source, position in newest.items():
             between = [fact for fact in self._unclaimed() if self._follows(fact, position)]
             yield from self._begin_all(source, between, at_end=False)
-        for fact in self._unclaimed():
-            if fact.first and fact.path not in newest:
-                siblings = [other for other in self._unclaimed() if self._mark(fact.path, other) and not other.wanted]
-                yield from self._begin_all(fact.path, siblings, at_end=True)
+        for source, first in self._never_known(newest).items():
+            earlier = [fact for fact in self._unclaimed() if self._mark(source, fact) is not None]
+            yield from self._begin_all(source, earlier, at_end=first)
         for fact in self._unclaimed():
             if fact.wanted and not self._held_back(fact):
                 yield from self._begin_all(fact.path, [fact], at_end=fact.first and fact.path not in newest)
+
+    def _never_known(self, newest: Mapping[str, Position]) -> dict[str, bool]:
+        """Sources without a position, and whether this is the first look for each; originals before their rotated."""
+        found = {fact.path: fact.first for fact in self._unclaimed() if fact.wanted}
+        sources = {**self.single, **found}
+        return {source: sources[source] for source in sorted(sources, key=len) if source not in newest}
 
     def _begin_all(self, source: str, facts: Sequence[Fact], *, at_end: bool) -> Iterator[Begin]:
         for fact in self._oldest_first(source, facts):

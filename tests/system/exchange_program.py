@@ -113,6 +113,5 @@ async def daemon(cluster: Cluster, own: str, *, bystander: bool) -> None:
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[1]).read_text())
     addresses = tuple(NodeAddress(*node) for node in given["nodes"])
-    asyncio.run(
-        daemon(Cluster("demo", addresses, Heartbeat(given["interval"])), sys.argv[2], "--bystander" in sys.argv)
-    )
+    told = Cluster("demo", addresses, Heartbeat(given["interval"]))
+    asyncio.run(daemon(told, sys.argv[2], bystander="--bystander" in sys.argv))

@@ -179,7 +179,7 @@ CASES: dict[str, tuple[list[Position], list[Fact], list[str]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_look(case: str) -> None:
     positions, facts, expected = CASES[case]
-    assert told(reconcile(positions, facts, DEVICE, resumed=False)) == expected
+    assert told(reconcile(positions, facts, DEVICE, {}, resumed=False)) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_look(case: str) -> None:
     ids=["all read", "some unread", "rotated before"],
 )
 def test_after_a_start_nobody_knows_what_came_after_the_last_save(position: Position, lost: int | None) -> None:
-    assert reconcile([position], [], DEVICE, resumed=True) == [End(position, lost, truncated=False)]
+    assert reconcile([position], [], DEVICE, {}, resumed=True) == [End(position, lost, truncated=False)]
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000), st.data())
@@ -302,7 +302,8 @@ class Reader:
     def look(self, most: int, resumed: bool = False) -> None:
         inodes = {inode.number: inode for inode in self.disk.names.values()}
         known_now = [replace(f.position, offset=f.read_to) for f in self.followed]
-        for decision in reconcile(known_now, self.facts(), DEVICE, resumed=resumed):
+        single = {} if self.wildcard else {LOG: not self.looked}
+        for decision in reconcile(known_now, self.facts(), DEVICE, single, resumed=resumed):
             self._apply(decision, inodes)
         self.looked = True
         self.disk.held = [f.inode for f in self.followed if f.inode is not None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -207,9 +206,3 @@ def test_a_time_nobody_can_read_is_wrong_usage(capsys: pytest.CaptureFixture[str
         output.when("yesterday", "--since", output.Clockface())
     assert ended.value.code == 2
     assert "--since" in capsys.readouterr().err
-
-
-def test_this_module_needs_no_textual() -> None:
-    """The reading commands start fast: textual is for the console alone."""
-    source = Path(output.__file__).read_text()
-    assert "textual" not in source

@@ -1,0 +1,32 @@
+"""Fixtures of the console's tests: clusters on disk, and a clock that stands still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from filling import fill, layout_of, make_cluster, story
+
+NOW = 1_763_780_645_000_000
+"""2025-11-22 03:04:05 UTC."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The node file of a cluster that has no database yet."""
+    return make_cluster(tmp_path / "cluster")
+
+
+@pytest.fixture
+def filled(file: Path) -> Path:
+    """The node file of a cluster in trouble, told as of NOW; nobody leads."""
+    fill(layout_of(file), lambda connection: story(connection, NOW))
+    return file
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> int:
+    """For the console it is NOW, always."""
+    for module in ("app.app", "app.reading"):
+        monkeypatch.setattr(f"noroshi.console.{module}.now_us", lambda: NOW)
+    return NOW
