@@ -172,8 +172,13 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "started_at": iso(attempt.started_at),
         "ended_at": iso(attempt.ended_at),
         "outcome": attempt.outcome,
-        "reason": attempt.reason,
+        "reason": reason_of(attempt),
     }
+
+
+def reason_of(attempt: Attempt) -> str:
+    """Why it ended so, and what the node still answered afterwards."""
+    return "; ".join(filter(None, (attempt.reason, attempt.late and f"later: {attempt.late}")))
 
 
 def application_of(attempt: Attempt) -> Any:

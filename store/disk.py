@@ -129,14 +129,20 @@ def disk_errors(what: str, on: Path) -> Iterator[None]:
 
 @contextmanager
 def sqlite_errors(connection: apsw.Connection, on: Path) -> Iterator[None]:
-    """Give SQLite's disk errors their names; those of a statement pass through."""
+    """Give SQLite's disk errors their names; those of a statement pass through.
+
+    A failed ROLLBACK behind a disk error (SQLite has rolled back by itself by then) does not hide it.
+    """
     try:
         yield
     except apsw.Error as error:
-        named = name_sqlite_error(error, connection.system_errno, on)
-        if named is None:
-            raise
-        raise named from error
+        cause: BaseException | None = error
+        while isinstance(cause, apsw.Error):
+            named = name_sqlite_error(cause, connection.system_errno, on)
+            if named is not None:
+                raise named from error
+            cause = cause.__context__
+        raise
 
 
 def name_sqlite_error(error: apsw.Error, number: int, on: Path) -> NoroshiError | None:

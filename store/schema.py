@@ -33,12 +33,13 @@ CREATE TABLE events (
 CREATE INDEX events_time ON events (observed_at);
 CREATE INDEX events_name ON events (event, id);
 
--- now: one row a name, the event that last reached S4-4; seen_at is the last report, held back or not
+-- now: one row a name, the event that last reached S4-4; seen_at is the last report, held back or not; ordered: it
+-- came in its node's stream of immediate events, whose order is that of what happened
 CREATE TABLE states (
   event TEXT PRIMARY KEY, event_id INTEGER NOT NULL REFERENCES events, category TEXT NOT NULL,
   state TEXT NOT NULL, supplement TEXT NOT NULL, node INTEGER NOT NULL REFERENCES nodes,
   observed_at INTEGER NOT NULL, stored_at INTEGER NOT NULL, seen_at INTEGER NOT NULL,
-  count INTEGER NOT NULL) WITHOUT ROWID;
+  count INTEGER NOT NULL, ordered INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE logs (
   id INTEGER PRIMARY KEY, source INTEGER NOT NULL REFERENCES sources,
@@ -62,12 +63,13 @@ CREATE TABLE notifications (
   status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL, ended_at INTEGER);
 CREATE INDEX notifications_pending ON notifications (id) WHERE status = 'pending';
 
--- outcome: null while it is under way, then delivered, failed, timeout, skipped
+-- outcome: null while it is under way, then delivered, failed, timeout, skipped; answered: by the node itself;
+-- late: what the node answered after the attempt had ended without it
 CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, notification INTEGER NOT NULL REFERENCES notifications, delivery TEXT NOT NULL UNIQUE,
   priority INTEGER NOT NULL, node TEXT NOT NULL, procedure TEXT NOT NULL, application TEXT NOT NULL,
   started_at INTEGER NOT NULL, ended_at INTEGER, outcome TEXT, reason TEXT NOT NULL DEFAULT '',
-  output TEXT NOT NULL DEFAULT '');
+  output TEXT NOT NULL DEFAULT '', answered INTEGER NOT NULL DEFAULT 0, late TEXT NOT NULL DEFAULT '');
 CREATE INDEX attempts_notification ON attempts (notification);
 CREATE INDEX attempts_unanswered ON attempts (notification) WHERE outcome IS NULL;
 """

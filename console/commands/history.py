@@ -13,6 +13,7 @@ from noroshi.console.output import (
     application_text,
     notification_json,
     plain,
+    reason_of,
     when,
 )
 from noroshi.console.queries import open_queries
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(printer: Printer, rows: tuple[Notification, ...], face: Clockface) -> None:
     for row in rows:
         status = row.status + (f" ({row.reason})" if row.reason else "")
-        what = visible(f"{row.definition} v{row.version}  {status}")
+        name = f"{row.definition} v{row.version}" if row.definition else "(not defined)"
+        what = visible(f"{name}  {status}")
         printer.heading(f"{face.precise(row.created_at)}  {what}  {about(row)}")
         printer.rows(_attempt(attempt) for attempt in row.attempts)
 
@@ -71,5 +73,5 @@ def _attempt(row: Attempt) -> list[Cell]:
         plain(row.outcome or "under way"),
         Cell(took),
         plain(application_text(row)),
-        plain(row.reason),
+        plain(reason_of(row)),
     ]

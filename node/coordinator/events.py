@@ -26,9 +26,8 @@ class EventStreams:
         if taken.lost:
             self.gap(connection, turn, node, f"{kind} stream", taken.lost)
         for report in batch.reports[taken.skip :]:
-            self._states.accept(
-                connection, turn, node, report.event, report.state, report.supplement, report.observed_at
-            )
+            seen = (report.event, report.state, report.supplement, report.observed_at)
+            self._states.accept(connection, turn, node, *seen, ordered=kind == "events")
         if taken.position != last:
             streams.advance(connection, batch.stream, nodes.node_id(connection, node), kind, taken.position, turn.at)
             self._last[batch.stream] = taken.position

@@ -16,6 +16,7 @@ from noroshi.node.coordinator import payload
 from noroshi.node.coordinator.turn import Turn
 from noroshi.node.core import actions as act
 from noroshi.node.core.engine import Engine
+from noroshi.node.core.reasons import Reason, named
 from noroshi.node.core.subject import (
     Answered,
     Input,
@@ -53,9 +54,21 @@ class NotificationManager:
         self._engine = Engine(self._own_node, self._slack, lambda: secrets.token_hex(8), table.last_id(connection) + 1)
         for node, state in node_states.items():
             self._engine.handle(NodeChanged(node, state), turn.now)
-        pending = [found for row in table.unfinished(connection) if (found := _pending(connection, row))]
-        self._definition_names = {item.id: item.definition.name if item.definition else "" for item in pending}
-        self._apply(connection, turn, self._engine.restore(pending, turn.now))
+        for row in table.unfinished(connection):
+            self._restore_one(connection, turn, row)
+
+    def _restore_one(self, connection: Connection, turn: Turn, row: NotificationRow) -> None:
+        """One that cannot be resumed must not keep every node from leading: it is named and left as it is."""
+        pending = _pending(connection, row)
+        if pending is None:
+            return
+        self._definition_names[row.id] = row.definition
+        try:
+            actions = self._engine.restore([pending], turn.now)
+        except ValueError as error:
+            log.error("notification %d cannot be resumed and is left as it is: %s", row.id, error)
+            return
+        self._apply(connection, turn, actions)
 
     def notify(self, connection: Connection, turn: Turn, definition: Definition | None, subject: Subject) -> None:
         """S1 said yes."""
@@ -96,7 +109,7 @@ class NotificationManager:
             case act.AttemptSkipped():
                 table.add_attempt(connection, _attempt_row(action, "skipped", action.reason), turn.at)
             case act.AttemptEnded():
-                table.end_attempt(connection, action.delivery, action.outcome, action.reason, action.output, turn.at)
+                self._ended(connection, turn, action)
             case act.LateAnswer():
                 note = f"{action.outcome} {action.reason}".strip()
                 table.note_late_answer(connection, action.delivery, note, action.output)
@@ -106,6 +119,12 @@ class NotificationManager:
             case act.RaiseFailure():
                 for item in self._store_failure(connection, turn, action.notification, action.supplement):
                     self._handle(connection, turn, item)
+
+    def _ended(self, connection: Connection, turn: Turn, action: act.AttemptEnded) -> None:
+        answered = action.outcome != "timeout" and named(action.reason) not in (Reason.WENT_DOWN, Reason.WAS_STOPPED)
+        table.end_attempt(
+            connection, action.delivery, action.outcome, action.reason, action.output, turn.at, answered=answered
+        )
 
     def _opened(self, connection: Connection, turn: Turn, action: act.Opened) -> None:
         subject = action.subject

@@ -49,9 +49,10 @@ class StateManager:
         state: str,
         supplement: str = "",
         observed_at: int | None = None,
+        ordered: bool = True,
     ) -> None:
         """One report of `node`, through S4-1 to S4-5; `observed_at` is now where it is not given."""
-        report = Observed(state, supplement, node, turn.at if observed_at is None else observed_at)
+        report = Observed(state, supplement, node, turn.at if observed_at is None else observed_at, ordered)
         current = self._current(connection, event)
         defined = self._definitions.matcher.event(event, state)
         verdict = judge(report, None if current is None else current[1], defined)
@@ -65,7 +66,7 @@ class StateManager:
 
     def store_failure(self, connection: Connection, turn: Turn, failed: int, supplement: str) -> Sequence[Notify]:
         """S10, S11: a notification-failure event, past S1 and past duplicate control; who is to hear of it."""
-        report = Observed("ERROR", supplement, self._own_node, turn.at)
+        report = Observed("ERROR", supplement, self._own_node, turn.at, ordered=True)
         event_id = self._store(connection, turn, FAILURE_EVENT, report, update=True)
         subject = self._subject(connection, event_id, failed)
         defined = self._definitions.matcher.event(FAILURE_EVENT, report.state)
@@ -93,7 +94,9 @@ class StateManager:
         if event not in self._rows:
             row = table.state_of(connection, event)
             self._rows[event] = (
-                None if row is None else (row.event_id, Observed(row.state, row.supplement, row.node, row.observed_at))
+                None
+                if row is None
+                else (row.event_id, Observed(row.state, row.supplement, row.node, row.observed_at, row.ordered))
             )
         return self._rows[event]
 
@@ -110,7 +113,7 @@ class StateManager:
         )
         if update:
             self._write_held(connection, event)
-            table.set_state(connection, event_id)
+            table.set_state(connection, event_id, ordered=report.ordered)
             self._rows[event] = (event_id, report)
         return event_id
 

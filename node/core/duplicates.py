@@ -17,12 +17,21 @@ from noroshi.store.model import Definition
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """A report, or a row of the state table: what was seen, where, when (`observed_at` microseconds UTC)."""
+    """A report, or a row of the state table: what was seen, where, when (`observed_at` microseconds UTC).
+
+    `ordered`: it came in its node's stream of immediate events, whose order is that of what happened.
+    """
 
     state: str
     supplement: str
     node: str
     observed_at: int
+    ordered: bool = False
+
+    def before(self, other: Observed) -> bool:
+        """Whether the same node saw this earlier. Its wall clock says so only where its stream's order does not."""
+        by_stream = self.ordered and other.ordered
+        return self.node == other.node and not by_stream and self.observed_at < other.observed_at
 
 
 class Handling(StrEnum):
@@ -55,7 +64,7 @@ def judge(report: Observed, current: Observed | None, matching: Sequence[Definit
     allowing = tuple(one for one in matching if one.duplicates == "allow")
     if same and not allowing:
         return Verdict(Handling.COUNT, (), Reason.SAME)
-    if report.node == current.node and report.observed_at < current.observed_at:
+    if report.before(current):
         return Verdict(Handling.HISTORY, (), Reason.OLDER)
     if same:
         return Verdict(Handling.UPDATE, allowing, Reason.ALLOWED)

@@ -41,28 +41,33 @@ class DropBox:
             raise NoroshiError("cannot make the drop directory", on=str(directory), why=why, hint=hint) from error
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Look again and again, until cancelled. A trouble is logged when it begins or changes."""
+        trouble = ""
         while True:
             try:
                 while await self.collect() == _AT_ONCE:
                     continue
+                trouble = ""
             except (OSError, SpoolFailed) as error:
-                _log.error("cannot take in from %s: %s", self._directory, error)
+                if str(error) != trouble:
+                    trouble = str(error)
+                    _log.error("what is left in %s has to wait: %s", self._directory, trouble)
             await asyncio.sleep(PERIOD)
 
     async def collect(self) -> int:
         """Take in the oldest events left there; how many were looked at. Raises OSError, SpoolFailed."""
         paths = await asyncio.to_thread(drop.look, str(self._directory), _AT_ONCE)
         contents = await asyncio.to_thread(_read_all, paths) if paths else {}
-        tickets = [self._take(path, content) for path, content in contents.items()]
-        for ticket in tickets:
-            if ticket is not None:
-                await ticket.safe()
-        if contents:
-            await asyncio.to_thread(self._remove, list(contents))
+        tickets = {path: self._take(path, content) for path, content in contents.items()}
+        failures = await asyncio.gather(*map(_settled, tickets.values()))
+        safe = [path for path, failure in zip(tickets, failures, strict=True) if failure is None]
+        if safe:
+            await asyncio.to_thread(self._remove, safe)
+        for failure in filter(None, failures):
+            raise failure
         return len(paths)
 
-    def _take(self, path: str, content: bytes) -> Ticket | None:
+    def _take(self, path: str, content: bytes) -> Ticket | SpoolFailed | None:
         try:
             request = raising.read_object(content)
             observed_at = request.pop("observed_at", None)
@@ -73,11 +78,23 @@ class DropBox:
             _log.error("no event in %s: %s; kept as %s", path, error, _refused(path))
             Path(path).rename(_refused(path))
             return None
+        except SpoolFailed as error:
+            return error
 
     def _remove(self, paths: list[str]) -> None:
         for path in paths:
             Path(path).unlink(missing_ok=True)
         drop.sync_directory(str(self._directory))
+
+
+async def _settled(ticket: Ticket | SpoolFailed | None) -> SpoolFailed | None:
+    """Why the file has to stay; None when it may go."""
+    try:
+        if isinstance(ticket, Ticket):
+            await ticket.safe()
+    except SpoolFailed as error:
+        return error
+    return ticket if isinstance(ticket, SpoolFailed) else None
 
 
 def _refused(path: str) -> str:

@@ -175,9 +175,14 @@ class _Look:
     def _prefer_unseen(self, position: Position) -> None:
         """A source empty when last seen may have been written, copied and truncated since: the copy comes first."""
         place = self.places.get(position.stream)
-        if position.head_length or place is None or place.path != position.source:
+        if position.head_length or place is None or position.path != position.source:
             return
-        unseen = [fact for fact in self._copies_of(position) if fact.size and not _copied(fact, place)]
+        here = self._mark(position.source, place)
+        unseen = [
+            fact
+            for fact in self._copies_of(position)
+            if fact.size and not _copied(fact, place) and self._older(position.source, fact, here)
+        ]
         if unseen:
             self.claimed.remove(place.identity)
             self._claim(position, self._oldest_first(position.source, unseen)[0])
@@ -273,6 +278,11 @@ class _Look:
 
     def _mark(self, source: str, fact: Fact) -> Mark | None:
         return dict(self._readings(fact.path)).get(source)
+
+    def _older(self, source: str, fact: Fact, than: Mark | None) -> bool:
+        """Whether a rotated file is older than one with another mark, or than the source itself."""
+        mark = self._mark(source, fact)
+        return than is None or (mark is not None and mark.older_than(than) is True)
 
     def _readings(self, path: str) -> list[tuple[str, Mark]]:
         directory = path[: len(path) - len(basename(path))]

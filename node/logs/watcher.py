@@ -234,9 +234,7 @@ class Watcher:
         if seen is None:
             return None, []
         known = [follower.known for follower in followers]
-        return seen, reconcile(
-            known, seen.facts, seen.listing.device, self._files.single(place), resumed=place.resumed
-        )
+        return seen, reconcile(known, seen.facts, seen.listing.device, self._files.single(place), resumed=place.resumed)
 
     def _apply(self, decisions: Iterable[Decision], seen: View, now: float) -> bool:
         """Do as decided; False where a file changed hands meanwhile and has to be looked at again."""

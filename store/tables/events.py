@@ -17,7 +17,7 @@ class StateRow:
     supplement: str
     node: str
     observed_at: int
-    count: int
+    ordered: bool
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ def add_event(
     return connection.last_insert_rowid()
 
 
-def set_state(connection: apsw.Connection, event_id: int) -> None:
-    """S4-4: the state table follows the stored event `event_id`."""
+def set_state(connection: apsw.Connection, event_id: int, *, ordered: bool = True) -> None:
+    """S4-4: the state table follows the stored event `event_id`; `ordered` as in the table."""
     connection.execute(
         "INSERT OR REPLACE INTO states (event, event_id, category, state, supplement, node, observed_at, stored_at,"
-        " seen_at, count) SELECT event, id, category, state, supplement, node, observed_at, stored_at, observed_at, 1"
+        " seen_at, count, ordered)"
+        " SELECT event, id, category, state, supplement, node, observed_at, stored_at, observed_at, 1, ?"
         " FROM events WHERE id = ?",
-        (event_id,),
+        (ordered, event_id),
     )
 
 
@@ -75,7 +76,7 @@ def count_duplicate(connection: apsw.Connection, event: str, event_id: int, time
 def state_of(connection: apsw.Connection, event: str) -> StateRow | None:
     """The current row of one name."""
     rows = connection.execute(
-        "SELECT s.event, s.event_id, s.state, s.supplement, n.name, s.observed_at, s.count"
+        "SELECT s.event, s.event_id, s.state, s.supplement, n.name, s.observed_at, s.ordered"
         " FROM states s JOIN nodes n ON n.id = s.node WHERE s.event = ?",
         (event,),
     )
@@ -86,7 +87,7 @@ def state_of(connection: apsw.Connection, event: str) -> StateRow | None:
 def states_like(connection: apsw.Connection, prefix: str) -> list[StateRow]:
     """The current rows of all names that begin with `prefix`."""
     rows = connection.execute(
-        "SELECT s.event, s.event_id, s.state, s.supplement, n.name, s.observed_at, s.count"
+        "SELECT s.event, s.event_id, s.state, s.supplement, n.name, s.observed_at, s.ordered"
         " FROM states s JOIN nodes n ON n.id = s.node WHERE s.event >= ? AND s.event < ? ORDER BY s.event",
         (prefix, prefix + "\U0010ffff"),
     )

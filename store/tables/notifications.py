@@ -71,18 +71,21 @@ def add_attempt(connection: apsw.Connection, row: AttemptRow, at: int) -> None:
     )
 
 
-def end_attempt(connection: apsw.Connection, delivery: str, outcome: str, reason: str, output: str, at: int) -> None:
-    """How an attempt went."""
+def end_attempt(
+    connection: apsw.Connection, delivery: str, outcome: str, reason: str, output: str, at: int, *, answered: bool
+) -> None:
+    """How an attempt went; `answered` is false where it ended without the node's answer."""
     connection.execute(
-        "UPDATE attempts SET outcome = ?, reason = ?, output = ?, ended_at = ? WHERE delivery = ?",
-        (outcome, reason, output, at, delivery),
+        "UPDATE attempts SET outcome = ?, reason = ?, output = ?, ended_at = ?, answered = ? WHERE delivery = ?",
+        (outcome, reason, output, at, answered, delivery),
     )
 
 
 def note_late_answer(connection: apsw.Connection, delivery: str, note: str, output: str) -> None:
-    """S5: an answer after the time limit is recorded beside the outcome, which stays."""
+    """S5: an answer after the end of its attempt is recorded beside the outcome, which stays; the first one counts."""
     connection.execute(
-        "UPDATE attempts SET reason = reason || '; later: ' || ?, output = ? WHERE delivery = ?",
+        "UPDATE attempts SET late = ?, output = CASE output WHEN '' THEN ? ELSE output END"
+        " WHERE delivery = ? AND late = '' AND answered = 0",
         (note, output, delivery),
     )
 

@@ -11,7 +11,10 @@ import apsw
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt; `outcome` and `ended_at` None while it is under way; `application` as stored, JSON."""
+    """One attempt; `outcome` and `ended_at` None while it is under way; `application` as stored, JSON.
+
+    `late` is what the node answered after the attempt had ended without it (S5), empty for nothing.
+    """
 
     priority: int
     node: str
@@ -22,11 +25,12 @@ class Attempt:
     outcome: str | None
     reason: str
     output: str
+    late: str = ""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """One notification. Of an event: `event`, `state`, `supplement`, `category`; of a log line: `source`, `line`.
+    """One notification; `definition` is empty where none was defined. Of an event: `event`, `state`, `supplement`, `category`; of a log line: `source`, `line`.
 
     What it told of may be gone (retention): then those are None. `failure_of` is the id of the notification whose
     failure this one tells.
@@ -75,7 +79,7 @@ ORDER BY o.id DESC LIMIT ?5
 """
 
 _ATTEMPTS = """
-SELECT notification, priority, node, procedure, application, started_at, ended_at, outcome, reason, output
+SELECT notification, priority, node, procedure, application, started_at, ended_at, outcome, reason, output, late
 FROM attempts WHERE notification IN (SELECT value FROM json_each(?)) ORDER BY id
 """
 

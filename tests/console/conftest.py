@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
 import pytest
-from filling import fill, layout_of, make_cluster, story
+from filling import SECOND, fill, layout_of, make_cluster, story
 
 NOW = 1_763_780_645_000_000
 """2025-11-22 03:04:05 UTC."""
@@ -20,7 +21,12 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def filled(file: Path) -> Path:
     """The node file of a cluster in trouble, told as of NOW; nobody leads."""
-    fill(layout_of(file), lambda connection: story(connection, NOW))
+
+    def told(connection: apsw.Connection) -> None:
+        story(connection, NOW)
+        connection.execute("UPDATE terms SET since = ?", (NOW - 9 * 3600 * SECOND,))
+
+    fill(layout_of(file), told)
     return file
 
 

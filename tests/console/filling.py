@@ -85,7 +85,7 @@ def event(
         observed_at=instant,
         stored_at=instant + 1500,
     )
-    events.set_state(connection, number)
+    events.set_state(connection, number, ordered=True)
     return number
 
 
@@ -126,7 +126,7 @@ def notification(connection: apsw.Connection, about: int, status: str, reason: s
         name = f"delivery-{number}-{priority}"
         row = AttemptRow(number, name, priority, node, procedure, application, None)
         notifications.add_attempt(connection, row, instant + priority * SECOND)
-        notifications.end_attempt(connection, name, outcome, why, "", instant + priority * SECOND + 200_000)
+        notifications.end_attempt(connection, name, outcome, why, "", instant + priority * SECOND + 200_000, answered=True)
     if status != "pending":
         notifications.close_notification(connection, number, status, reason, instant + 3 * SECOND)
     return number

@@ -38,7 +38,7 @@ def add_event(connection: apsw.Connection, name: str, state: str, at: int, node:
         observed_at=at,
         stored_at=at + 1,
     )
-    events.set_state(connection, number)
+    events.set_state(connection, number, ordered=True)
     return number
 
 
@@ -157,7 +157,8 @@ def test_notifications_carry_what_they_told_and_every_attempt_in_order(connectio
     for priority in (1, 2):
         attempt = AttemptRow(1, f"d{priority}", priority, "db3", "process", '["/bin/true"]', None)
         notifications.add_attempt(connection, attempt, T0 + priority)
-    notifications.end_attempt(connection, "d1", "failed", "exit status 1", "oops", T0 + 9)
+    notifications.end_attempt(connection, "d1", "timeout", "no answer in 10 s", "", T0 + 9, answered=False)
+    notifications.note_late_answer(connection, "d1", "delivered", "done")
     notifications.close_notification(connection, 1, "failed", "no group left", T0 + 10)
 
     disk, oom, gone = views.notifications(connection, HistoryFilter(), 10)
@@ -169,7 +170,9 @@ def test_notifications_carry_what_they_told_and_every_attempt_in_order(connectio
         "failed",
     )
     assert disk.attempts == (
-        views.Attempt(1, "db3", "process", '["/bin/true"]', T0 + 1, T0 + 9, "failed", "exit status 1", "oops"),
+        views.Attempt(
+            1, "db3", "process", '["/bin/true"]', T0 + 1, T0 + 9, "timeout", "no answer in 10 s", "done", "delivered"
+        ),
         views.Attempt(2, "db3", "process", '["/bin/true"]', T0 + 2, None, None, "", ""),
     )
     assert (oom.event, oom.node, oom.source, oom.line) == (None, "db2", "/var/log/kern", "Out of memory")

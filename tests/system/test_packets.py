@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import zmq
 import zmq.asyncio
-from exchange_program import programs
+from exchange_program import Program, programs
 from waiting import wait_until
 
 from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
@@ -163,7 +163,8 @@ def test_deferred_items_reach_the_coordinator_and_its_acknowledgement_comes_back
             leader, node, own = nodes["db1"], buffer_of(b"one", b"two"), buffer_of(b"of the leader's node")
             nodes["db2"].exchange.packer.add(Outgoing(node, Kind.EVENT, TO_COORDINATOR))
             leader.exchange.packer.add(Outgoing(own, Kind.EVENT, TO_COORDINATOR))
-            await asyncio.sleep(2 * INTERVAL)
+            before = nodes["db2"].exchange.sent
+            await eventually("it rode along", lambda: nodes["db2"].exchange.sent > before + 2)
             assert [each for found in nodes.values() for each in found.items] == [], "nobody leads"
             leader.exchange.set_role("leader", 5, "tcp://127.0.0.1:1")
             await eventually(
@@ -204,23 +205,25 @@ def test_users_data_goes_to_one_node_or_to_all_others() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("overflow", "more"), [("wait", 0), ("flush", 3)])
-def test_wait_adds_no_packet_and_flush_counts_the_early_ones(overflow: str, more: int) -> None:
-    """45 items of 256 bytes fill three packets. Two exchanges run side by side, one of them with nothing deferred."""
+@pytest.mark.parametrize("overflow", ["wait", "flush"])
+def test_wait_adds_no_packet_and_flush_counts_the_early_ones(overflow: str) -> None:
+    """45 items of 256 bytes fill three packets."""
 
     async def story() -> None:
         async with running(cluster_of(2, overflow, interval=0.25)) as nodes:
             busy = nodes["db1"].exchange
             nodes["db2"].exchange.set_role("leader", 1, "tcp://127.0.0.1:1")
             await eventually("the leader is heard", lambda: busy.membership.leader(time.monotonic()))
-            await asyncio.sleep(0.3)  # a period, so that the packer follows it
+            count = busy.sent
+            await eventually("and followed by the packer", lambda: busy.sent > count)
             before = busy.sent, time.monotonic()
             busy.packer.add(Outgoing(buffer_of(*[bytes(256)] * 45), Kind.EVENT, TO_COORDINATOR))
             busy.poke()
             await eventually("all are out", lambda: sum(len(run.items) for _, run in nodes["db2"].items) >= 45)
-            assert busy.packer.early == more
             periods = (time.monotonic() - before[1]) / 0.25
-            assert abs(busy.sent - before[0] - more - periods) <= 1
+            assert (busy.packer.early > 0) == (overflow == "flush")
+            assert busy.packer.early <= 3
+            assert busy.sent - before[0] - busy.packer.early <= periods + 1
 
     asyncio.run(story())
 
@@ -304,6 +307,11 @@ def test_bad_packets_are_counted_named_and_harmless(caplog: pytest.LogCaptureFix
 # --- processes ----------------------------------------------------------------------------------------------------
 
 
+def wait_for_periods(program: Program, count: int) -> None:
+    before = len(program.lines())
+    wait_until(f"{count} periods", lambda: len(program.lines()) >= before + count)
+
+
 def test_a_paused_node_judges_nobody_when_it_goes_on_and_does_not_catch_up(tmp_path: Path) -> None:
     with programs(tmp_path, cluster_of(3)) as started:
         db1, db2, _ = (started.start(name) for name in ("db1", "db2", "db3"))
@@ -311,11 +319,12 @@ def test_a_paused_node_judges_nobody_when_it_goes_on_and_does_not_catch_up(tmp_p
             wait_until(f"hears {peers}", lambda p=program, q=peers: all(p.states(peer) == ["UP"] for peer in q))
         db2.process.send_signal(signal.SIGSTOP)
         wait_until("db1 misses db2", lambda: db1.states("db2") == ["UP", "SUSPECT", "DOWN"])
-        time.sleep(10 * INTERVAL)
-        before = int(str(db1.last("heard from db2")))
+        wait_for_periods(db1, 10)
+        before, periods = int(str(db1.last("heard from db2"))), len(db1.lines())
         db2.process.send_signal(signal.SIGCONT)
         wait_until("db1 hears db2 again", lambda: db1.states("db2")[-1] == "UP")
-        time.sleep(5 * INTERVAL)
-        assert int(str(db1.last("heard from db2"))) - before <= 9, "no pile of packets that were due meanwhile"
+        wait_for_periods(db1, 5)
+        passed = len(db1.lines()) - periods
+        assert int(str(db1.last("heard from db2"))) - before <= passed + 3, "a pile of what was due meanwhile"
         wait_until("db2 has settled", lambda: db2.last("settled") is True)
         assert db2.states("db1") == db2.states("db3") == ["UP"], "db2 took its own pause for nobody's failure"

@@ -56,7 +56,8 @@ def test_its_id_is_printed_when_it_is_safe(directory: Path) -> None:
 
 def test_the_configuration_named_on_the_command_line_goes_first(directory: Path) -> None:
     with NodeThread(directory) as node:
-        done = noroshi(directory, "--config", str(directory / "node.yaml"), "app/x", "OK", NOROSHI_SOCKET="/nowhere")
+        named, elsewhere = str(directory / "node.yaml"), {"NOROSHI_CONFIG": "/nowhere", "NOROSHI_SOCKET": "/nowhere"}
+        done = noroshi(directory, "--config", named, "app/x", "OK", **elsewhere)
         assert done.returncode == 0 and len(seen(node)) == 1
         assert noroshi(directory, "app/y", "OK", NOROSHI_CONFIG="/nowhere", NOROSHI_SOCKET=node.socket).returncode == 0
         assert len(seen(node)) == 2
@@ -208,7 +209,8 @@ def test_who_is_not_in_the_group_can_do_neither(directory: Path) -> None:
 def test_starting_it_loads_neither_msgspec_nor_zmq_nor_yaml(directory: Path) -> None:
     program = (
         "import sys; from noroshi.console.main import main; main(['raise', 'a', 'b']);"
-        "print(*{name.partition('.')[0] for name in sys.modules} & {'msgspec', 'zmq', 'yaml', 'textual', 'apsw', 'asyncio'})"
+        "slow = {'msgspec', 'zmq', 'yaml', 'textual', 'apsw', 'asyncio'};"
+        "print(*{name.partition('.')[0] for name in sys.modules} & slow)"
     )
     environment = {**os.environ, "NOROSHI_CONFIG": str(directory / "node.yaml")}
     command = [sys.executable, "-c", program]

@@ -294,6 +294,12 @@ def test_a_failing_disk_refuses_the_whole_group_and_leaves_nothing(
         monkeypatch.setattr("noroshi.node.daemon.segments.os.fdatasync", fdatasync)
         failed = await asyncio.gather(*[spool.append(b"lost").safe() for _ in range(3)], return_exceptions=True)
         assert all(isinstance(error, SpoolFailed) for error in failed)
+        await spool.close()
+        spool = await Spool.open(tmp_path / "s")
+        assert not spool.pending, "what was refused has come back"
+        failures.append(OSError(errno.EIO, "Input/output error"))
+        with pytest.raises(SpoolFailed, match="Input/output error"):
+            await spool.append(b"lost").safe()
         await spool.append(b"kept").safe()
         assert await drain(spool) == [(spool.stream, 1, b"kept")]
         spool.acknowledge(spool.stream, 0)

@@ -66,6 +66,11 @@ def notification(**changes: object) -> Notification:
     return Notification(**(fields | changes))  # type: ignore[arg-type]
 
 
+def test_a_late_answer_is_told_with_the_reason() -> None:
+    attempt = Attempt(1, "db3", "process", "null", T0, T0, "timeout", "no answer in 10 s", "", "delivered")
+    assert output.reason_of(attempt) == "no answer in 10 s; later: delivered"
+
+
 def test_a_notification_of_an_event_and_of_a_line() -> None:
     of_event = output.notification_json(
         notification(event="app", state="ERROR", supplement="s", category="user", node="db1", observed_at=T0)

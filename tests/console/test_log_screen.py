@@ -1,0 +1,317 @@
+"""The log screen: a million lines at once, live, paused, filtered, searched, jumped about in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+from filling import event, fill, layout_of, leading, lines, many_lines
+from pilots import Console, console, same_as_snapshot
+
+from noroshi.console.app.screens.detail import DetailScreen
+from noroshi.console.app.widgets.log_view import GONE
+
+START = 1_763_700_000_000_000
+
+
+def with_lines(file: Path, count: int) -> None:
+    fill(layout_of(file), lambda connection: many_lines(connection, count, START))
+
+
+def last_row(shown: Console) -> str:
+    """The lowest line of the log that is on the screen."""
+    bottom = shown.view.region.bottom - 1
+    return next(row for row in reversed(shown.rows[: bottom + 1]) if row)
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("size", [(80, 24), (160, 30), (20, 5)])
+def test_how_it_looks(filled: Path, size: tuple[int, int]) -> None:
+    async def run() -> None:
+        async with console(filled, size) as shown:
+            await shown.open_log()
+            await shown.shows("FOLLOWING")
+            same_as_snapshot(f"log-{size[0]}x{size[1]}", shown.text)
+
+    asyncio.run(run())
+
+
+def test_a_million_lines_open_at_once_and_every_place_is_near(file: Path) -> None:
+    with_lines(file, 1_000_000)
+
+    async def run() -> None:
+        begun = time.monotonic()
+        async with console(file) as shown:
+            await shown.open_log()
+            await shown.shows("request 999999 failed", "1,000,000 lines")
+            opened = time.monotonic() - begun
+            await shown.press("g")
+            await shown.shows("request 0 failed", "row 1 of 1,000,000")
+            shown.view.go_to(500_001)
+            await shown.shows("request 500000 failed", "row 500,001")
+            await shown.press("pagedown")
+            await shown.shows("request 500019 failed")
+            assert opened < 3.0, "start, test harness included"
+
+    asyncio.run(run())
+
+
+def test_it_follows_pauses_counts_what_came_and_follows_again(filled: Path) -> None:
+    async def run() -> None:
+        with leading(layout_of(filled)) as order:
+            async with console(filled) as shown:
+                await shown.open_log()
+                await shown.shows("FOLLOWING", "giving up on db2")
+                order("line first that came")
+                await shown.until("the new line at the end", lambda: "first that came" in last_row(shown))
+                await shown.press("up", "up")
+                await shown.shows("PAUSED")
+                top, cursor = shown.rows[2], shown.view.current_id
+                order("lines 312")
+                await shown.shows("▼ 312 new")
+                assert shown.rows[2] == top
+                assert shown.view.current_id == cursor
+                await shown.press("G")
+                await shown.until("at the end", lambda: "line 311 of a burst" in last_row(shown))
+                assert "new" not in shown.text
+                await shown.press("space")
+                await shown.shows("PAUSED")
+                await shown.press("space")
+                await shown.shows("FOLLOWING")
+
+    asyncio.run(run())
+
+
+def test_the_wheel_up_pauses_and_down_to_the_end_follows(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.shows("FOLLOWING")
+            shown.view.scroll_up(animate=False)
+            await shown.shows("PAUSED")
+            for _ in range(3):
+                shown.view.scroll_down(animate=False)
+            await shown.shows("FOLLOWING")
+
+    asyncio.run(run())
+
+
+def test_walking_down_past_the_last_line_follows(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.press("k", "k")
+            await shown.shows("PAUSED")
+            await shown.press("j")
+            await shown.shows("row 63 of 63")
+            await shown.press("j")
+            await shown.shows("FOLLOWING")
+
+    asyncio.run(run())
+
+
+def test_a_filter_searches_all_lines_and_goes_on_with_what_comes(file: Path) -> None:
+    with_lines(file, 50_000)
+
+    async def run() -> None:
+        with leading(layout_of(file)) as order:
+            async with console(file) as shown:
+                await shown.open_log()
+                await shown.press("slash", *"peer 976 reset", "enter")
+                await shown.shows("/peer 976 reset: 51 found")
+                assert "FOLLOWING" in shown.text
+                order("line and peer 976 reset again")
+                await shown.shows("52 found", "and peer 976 reset again")
+                order("line something else")
+                await shown.press("g")
+                await shown.shows("request 976 failed", "row 1 of 52")
+                await shown.press("escape")
+                await shown.shows("50,002")
+                assert shown.view.current is not None
+                assert "request 976 failed" in shown.view.current.line
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("giving", "1 found"),
+        ("GIVING", "0 found"),
+        ("!request", "3 found"),
+        ("node:db3", "2 found"),
+        ("source:/var/log/*.log", "3 found"),
+        ("node:db* source:**/kern.log disk", "1 found"),
+        ("node:db3 !giving", "1 found"),
+        ("node:db9", "0 found"),
+        ("[red]", "0 found"),
+    ],
+)
+def test_what_a_filter_can_say(filled: Path, typed: str, found: str) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            shown.app.log_screen.show_only(typed)
+            await shown.until(found, lambda: f": {found}" in shown.text and "searched" not in shown.text)
+
+    asyncio.run(run())
+
+
+def test_matches_in_their_context_one_after_the_other(file: Path) -> None:
+    with_lines(file, 5000)
+
+    async def run() -> None:
+        async with console(file) as shown:
+            await shown.open_log()
+            await shown.press("slash", *"peer 100 ", "enter")
+            await shown.shows("6 found")
+            await shown.press("c")
+            await shown.shows("in context", "request 4985 failed", "request 4986 failed")
+            await shown.press("N")
+            await shown.shows("request 4008 failed", "request 4007 failed")
+            await shown.press("N", "n")
+            await shown.until("the match before", lambda: shown.view.current_id == 4009)
+            await shown.press("c")
+            await shown.shows("request 100 failed", "request 1077 failed")
+            assert shown.view.current_id == 4009
+            await shown.press("n", "n")
+            await shown.shows("no further match")
+
+    asyncio.run(run())
+
+
+def test_from_error_to_error(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.press("E")
+            await shown.shows("PAUSED")
+            assert shown.view.current is not None
+            assert "Disk failure" in shown.view.current.line
+            await shown.press("e")
+            await shown.shows("no line that tells of an error")
+
+    asyncio.run(run())
+
+
+def test_to_a_time(file: Path) -> None:
+    with_lines(file, 100_000)
+
+    async def run() -> None:
+        async with console(file) as shown:
+            await shown.open_log()
+            await shown.press("at", *"2025-11-21T04:50:00", "enter")
+            await shown.shows("request 30000 failed")
+            await shown.until("the cursor is there", lambda: shown.view.current_id == 30_001)
+            await shown.press("at", *"soon", "enter")
+            await shown.shows("'soon' is no time")
+            await shown.press("at", *"now", "enter")
+            await shown.shows("no line at or after now")
+
+    asyncio.run(run())
+
+
+def test_a_long_line_is_cut_and_opens_whole(file: Path) -> None:
+    text = "begin " + "日本" * 200_000 + " the end"
+    fill(layout_of(file), lambda connection: lines(connection, [text, "short"]))
+
+    async def run() -> None:
+        async with console(file) as shown:
+            await shown.open_log()
+            await shown.press("g", "enter")
+            await shown.until("the detail", lambda: isinstance(shown.app.screen, DetailScreen))
+            await shown.shows("bytes           1,200,014", "begin 日本")
+            await shown.press("G")
+            await shown.shows("the end")
+            await shown.press("escape")
+            for _ in range(300):
+                await shown.press("l")
+                if "Enter shows all" in shown.text:
+                    break
+            assert "1,200,014 bytes, Enter shows all" in shown.text
+
+    asyncio.run(run())
+
+
+def test_the_origin_stays_while_the_line_moves_sideways(filled: Path) -> None:
+    fill(layout_of(filled), lambda connection: lines(connection, ["0123456789" * 20]))
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.shows("0123456789")
+            await shown.press("l")
+            await shown.until("moved", lambda: "…r/log/app.log 6789" in last_row(shown))
+            await shown.press("o")
+            await shown.until("no origin", lambda: "app.log" not in last_row(shown))
+
+    asyncio.run(run())
+
+
+def test_lines_that_retention_removes_leave_the_screen_where_it_is(file: Path) -> None:
+    with_lines(file, 2000)
+
+    async def run() -> None:
+        async with console(file) as shown:
+            await shown.open_log()
+            shown.view.go_to(1500)
+            await shown.shows("request 1499 failed")
+            row = next(at for at, text in enumerate(shown.rows) if "request 1499 failed" in text)
+
+            def remove(connection: apsw.Connection) -> None:
+                connection.execute("DELETE FROM logs WHERE id <= 1000 OR id = 1501")
+                event(connection, "app/x", "OK")
+
+            await asyncio.to_thread(fill, layout_of(file), remove)
+            await shown.shows("of 1,000")
+            assert "request 1499 failed" in shown.rows[row]
+            assert shown.view.current_id == 1500
+            shown.view.forget()
+            shown.view.refresh()
+            await shown.shows(GONE)
+
+    asyncio.run(run())
+
+
+def test_another_database_in_its_place_is_shown_from_its_own_beginning(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.shows("giving up on db2")
+            layout = layout_of(filled)
+
+            def replace() -> None:
+                for old in (layout.database, layout.wal, layout.mark):
+                    old.unlink(missing_ok=True)
+                fill(layout, lambda connection: lines(connection, ["a new beginning"]))
+
+            await asyncio.to_thread(replace)
+            await shown.shows("a new beginning", "1 lines")
+            assert "giving up" not in shown.text
+
+    asyncio.run(run())
+
+
+def test_the_filtered_lines_are_saved_for_their_owner_alone(filled: Path, tmp_path: Path) -> None:
+    target = tmp_path / "saved.jsonl"
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            shown.app.log_screen.show_only("node:db3")
+            await shown.shows("2 found")
+            for _ in range(2):
+                await shown.press("w")
+                shown.app.screen.query_one("Input").value = str(target)  # type: ignore[attr-defined]
+                await shown.press("enter")
+                await shown.until("an answer", lambda: "lines saved" in shown.text or "not saved" in shown.text)
+            await shown.shows("not saved")
+
+    asyncio.run(run())
+    saved = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [line["line"] for line in saved] == ["connection to db2 lost, retrying", "giving up on db2: timeout"]
+    assert target.stat().st_mode & 0o777 == 0o600
