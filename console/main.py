@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from types import ModuleType
 
 COMMANDS = {
@@ -74,7 +73,7 @@ def _parser(asked: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="noroshi", description="Cluster events, a shared log and proven notification.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"noroshi {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_config(parser, os.environ.get("NOROSHI_CONFIG", DEFAULT_CONFIG))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
@@ -91,7 +90,17 @@ def _add_config(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: the look-up costs more than the rest of a start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *ignored: object) -> None:
+        print(f"noroshi {_version()}")
+        parser.exit()
+
+
 def _version() -> str:
+    from importlib import metadata
+
     try:
         return metadata.version("noroshi")
     except metadata.PackageNotFoundError:

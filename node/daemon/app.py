@@ -11,11 +11,13 @@ import asyncio
 import logging
 import secrets
 import signal
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import zmq.asyncio
 
+from noroshi.node.core.membership import PeerState
 from noroshi.node.core.packet import Run
 from noroshi.node.daemon.agent import Agent
 from noroshi.node.daemon.deferring import Deferring, to_heard
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_LIMIT = 15.0
 """Seconds a coordinator may be silent before it is ended: longer than a disk that is merely slow."""
+EXPIRE_EVERY = 60.0
+"""Seconds between two looks for what a spool has kept too long."""
 
 
 def run(config: Path) -> int:
@@ -71,6 +75,8 @@ class Daemon:
         self._leader: tuple[str | None, int] = (None, 0)
         self._failure: BaseException | None = None
         self._raising: set[asyncio.Task[None]] = set()
+        self._spools: list[Spool] = []
+        self._expire_at = 0.0
 
     async def run(self) -> None:
         """Open the parts, run until asked to stop, close them."""
@@ -130,12 +136,13 @@ class Daemon:
     async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
         spool = await Spool.open(self._node.state / "spool" / name, on_loss=self._lost)
         parts.push_async_callback(spool.close)
+        self._spools.append(spool)
         return spool
 
     def _open_packets(self, context: zmq.asyncio.Context) -> None:
         callbacks = PacketCallbacks(
             items=self._items,
-            change=lambda node, old, new: log.info("%s: %s -> %s", node, old.name, new.name),
+            change=self._peer_changed,
             acknowledged=lambda positions: self._deferring.acknowledged(positions),
             period=self._period,
         )
@@ -194,6 +201,18 @@ class Daemon:
     def _period(self, now: float) -> None:
         """After each packet of the schedule."""
         self._leadership.heartbeat(self._packets.views())
+        self._look_who_leads(now)
+        if now >= self._expire_at:
+            self._expire_at = now + EXPIRE_EVERY
+            for spool in self._spools:
+                spool.expire(now)
+
+    def _peer_changed(self, node: str, old: PeerState, new: PeerState) -> None:
+        """At once and not at the next period: a leader's end is what a take-over waits for."""
+        log.info("%s: %s -> %s", node, old.name, new.name)
+        self._look_who_leads(time.monotonic())
+
+    def _look_who_leads(self, now: float) -> None:
         membership = self._packets.membership
         leader = membership.leader(now)
         self._follow(*((None, 0) if leader is None else (leader.endpoint, leader.term)))

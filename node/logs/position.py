@@ -155,37 +155,34 @@ class _Look:
             fact = self._by_inode(position)
             if fact is not None and same_content(position, fact):
                 self._claim(position, fact)
+        # Copies go first to those that are known by their bytes: anything could be a copy of an empty file.
+        for position in sorted(self.known, key=lambda position: position.head_length == 0):
+            self._find_copy(position)
         for position in self.known:
-            self._prefer_unseen(position)
-        for position in self.known:
-            if position.stream not in self.places:
-                yield from self._without_its_file(position)
-            else:
+            if position.stream in self.places:
                 yield Continue(position, self.places[position.stream])
+            elif self._by_inode(position) is not None:
+                yield End(position, self._unread(position), truncated=True)
+            elif position.device == self.device:
+                yield End(position, self._unread(position), truncated=False)
 
-    def _without_its_file(self, position: Position) -> Iterator[Continue | End]:
-        truncated = self._by_inode(position) is not None
-        copies = self._oldest_first(position.source, self._copies_of(position))
-        if copies:  # of several the oldest: those after it hold what came later
-            self._claim(position, copies[0])
-            yield Continue(position, copies[0])
-        elif truncated or position.device == self.device:
-            yield End(position, self._unread(position), truncated)
-
-    def _prefer_unseen(self, position: Position) -> None:
-        """A source empty when last seen may have been written, copied and truncated since: the copy comes first."""
+    def _find_copy(self, position: Position) -> None:
+        """Of several the oldest: those after it hold what came later."""
         place = self.places.get(position.stream)
-        if position.head_length or place is None or position.path != position.source:
-            return
+        if position.head_length == 0 and position.path == position.source:
+            copies = [fact for fact in self._copies_of(position) if self._unseen(position, fact, place)]
+        else:
+            copies = self._copies_of(position) if position.head_length and place is None else []
+        if copies:
+            self.claimed.discard(place.identity if place is not None else copies[0].identity)
+            self._claim(position, self._oldest_first(position.source, copies)[0])
+
+    def _unseen(self, position: Position, fact: Fact, place: Fact | None) -> bool:
+        """A source empty when last seen may have been written, copied and truncated since: then the copy comes first."""
+        if fact.size == 0 or place is None:
+            return place is None
         here = self._mark(position.source, place)
-        unseen = [
-            fact
-            for fact in self._copies_of(position)
-            if fact.size and not _copied(fact, place) and self._older(position.source, fact, here)
-        ]
-        if unseen:
-            self.claimed.remove(place.identity)
-            self._claim(position, self._oldest_first(position.source, unseen)[0])
+        return not _copied(fact, place) and self._older(position.source, fact, here)
 
     def _unread(self, position: Position) -> int | None:
         unread = max(position.size - position.offset, 0)

@@ -126,7 +126,9 @@ def notification(connection: apsw.Connection, about: int, status: str, reason: s
         name = f"delivery-{number}-{priority}"
         row = AttemptRow(number, name, priority, node, procedure, application, None)
         notifications.add_attempt(connection, row, instant + priority * SECOND)
-        notifications.end_attempt(connection, name, outcome, why, "", instant + priority * SECOND + 200_000, answered=True)
+        notifications.end_attempt(
+            connection, name, outcome, why, "", instant + priority * SECOND + 200_000, answered=True
+        )
     if status != "pending":
         notifications.close_notification(connection, number, status, reason, instant + 3 * SECOND)
     return number

@@ -76,7 +76,7 @@ class Console:
 async def console(file: Path, size: tuple[int, int] = (80, 24), *, theme: str = "ansi-dark") -> AsyncIterator[Console]:
     """A console on the cluster of this node file, its first picture read."""
     app = NoroshiApp(open_queries(file), open_queries(file), theme=theme)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         running = Console(app, pilot)
         await running.until("a first answer", lambda: app.picture is not None or app.watcher.health.trouble)
         await pilot.pause()

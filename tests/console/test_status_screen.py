@@ -16,7 +16,9 @@ pytestmark = pytest.mark.usefixtures("frozen")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 30), (50, 24), (20, 5)])
-def test_it_is_complete_at_80_by_24_shows_more_when_wide_and_survives_small(filled: Path, size: tuple[int, int]) -> None:
+def test_it_is_complete_at_80_by_24_shows_more_when_wide_and_survives_small(
+    filled: Path, size: tuple[int, int]
+) -> None:
     async def run() -> None:
         async with console(filled, size) as shown:
             await shown.shows("NODES")
@@ -120,7 +122,9 @@ def test_enter_shows_everything_about_a_row_and_its_past(filled: Path) -> None:
             assert shown.table.go_to("state app/orders")
             await shown.press("enter")
             await shown.until("the detail", lambda: isinstance(shown.app.screen, DetailScreen))
-            await shown.shows("app/orders", '{"queue": 10233, "cause": "db2 gone"}', "reports         42", "what this name")
+            await shown.shows(
+                "app/orders", '{"queue": 10233, "cause": "db2 gone"}', "reports         42", "what this name"
+            )
             await shown.shows("2025-11-22 02:52:25Z  ERROR  from db3  42 reports")
             await shown.press("escape")
             await shown.shows("NODES")

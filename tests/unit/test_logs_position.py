@@ -260,6 +260,17 @@ class Disk:
             self.names[f"{LOG}.1"] = copy
             self.names[LOG].content, self.names[LOG].modified = b"", self.clock
 
+    def truncate(self) -> None:
+        if LOG in self.names:
+            self.names[LOG].content, self.names[LOG].modified = b"", self.clock
+
+    def remove_oldest(self) -> None:
+        if len(self.names) > 1:
+            del self.names[max(self.names, key=lambda path: (len(path), path))]
+
+    def remove(self) -> None:
+        self.names.pop(LOG, None)
+
     def tick(self) -> None:
         self.clock += 1
 
@@ -374,6 +385,13 @@ STEPS: dict[str, Callable[[Disk, Reader], None]] = {
 }
 
 
+DESTROYING: dict[str, Callable[[Disk, Reader], None]] = {
+    "truncate": lambda disk, reader: disk.truncate(),
+    "remove oldest": lambda disk, reader: disk.remove_oldest(),
+    "remove": lambda disk, reader: disk.remove(),
+}
+
+
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=40), st.booleans())
 @example(["append", "look", "append", "copy and truncate", "append", "copy and truncate", "append"], False)
@@ -385,7 +403,20 @@ def test_every_line_that_stayed_on_disk_is_read_once_and_in_order(steps: list[st
     reader.look(1000)
     for step in steps:
         STEPS[step](disk, reader)
-        disk.tick()
     for _ in range(3):
         reader.look(1000)
     assert reader.lines == [b"line %d" % number for number in range(1, disk.written + 1)]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from(sorted(STEPS | DESTROYING)), max_size=40), st.booleans())
+def test_where_files_are_destroyed_no_line_is_read_twice_or_early(steps: list[str], wildcard: bool) -> None:
+    disk = Disk()
+    reader = Reader(disk, wildcard)
+    reader.look(1000)
+    for step in steps:
+        (STEPS | DESTROYING)[step](disk, reader)
+    for _ in range(3):
+        reader.look(1000)
+    numbers = [int(line.removeprefix(b"line ")) for line in reader.lines]
+    assert numbers == sorted(set(numbers))

@@ -20,7 +20,7 @@ from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.search import Search
 from noroshi.console.app.widgets.bars import Bar, Prompt
 from noroshi.console.app.widgets.line_view import LineView
-from noroshi.console.app.widgets.log_view import LogView
+from noroshi.console.app.widgets.log_view import LogView, is_cut
 from noroshi.console.output import log_json
 from noroshi.console.queries import Picture
 from noroshi.console.sanitise import escaped_json, visible
@@ -230,8 +230,8 @@ class LogScreen(NoroshiScreen):
         line = self.view.current
         if line is None:
             return
-        if line.length > len(line.line.encode("utf-8", "surrogatepass")):
-            self.say("the line is longer than what is shown; Enter opens all of it")
+        if is_cut(line):
+            self.say("the line is longer than what was copied; Enter opens all of it, y there copies it")
         if as_json:
             self.console.copy(escaped_json(json.dumps(log_json(line), ensure_ascii=False)))
         else:

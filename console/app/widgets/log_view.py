@@ -247,9 +247,7 @@ class LogView(LineView):
         text = Text(visible(line.line))
         for span in self._highlight.spans(text.plain):
             text.stylize(self.style_of("match"), *span)
-        if line.length > len(line.line.encode("utf-8", "surrogatepass")):
-            text.append(f" … {line.length:,} bytes, Enter shows all", self.style_of("muted"))
-        return text
+        return Text().append(_size_of_cut(line), self.style_of("muted")).append_text(text)
 
     def strip_of(self, at: int, width: int) -> Strip:
         """Time, node and source stay; the line moves sideways behind them."""
@@ -279,7 +277,7 @@ class LogView(LineView):
         moment, today = self._face.moment(instant), self._face.moment(self._now)
         if moment.date() == today.date():
             return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
-        return f"{moment:%m-%d %H:%M:%S}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
+        return f"{moment:%m-%d %H:%M:%S}" if moment.year == today.year else f"{moment:%y-%m-%d %H:%M}"
 
     def _shown_widths(self) -> tuple[int, int]:
         most = _SOURCE_MOST if self.size.width >= WIDE else _SOURCE_NARROW
@@ -288,7 +286,7 @@ class LogView(LineView):
     def _measure(self, line: LogLine) -> None:
         node, source = self._widths
         self._widths = max(node, cell_len(visible(line.node))), max(source, cell_len(visible(line.source)))
-        self._widest = max(self._widest, cell_len(visible(line.line)) + self.origin_width)
+        self._widest = max(self._widest, cell_len(_size_of_cut(line) + visible(line.line)) + self.origin_width)
 
     # --- what it lacks ----------------------------------------------------------------------------------------------
 
@@ -311,6 +309,16 @@ class LogView(LineView):
             self._lines = {number: line for number, line in self._lines.items() if number in near}
 
 
+def _size_of_cut(line: LogLine) -> str:
+    """Before a line that is shown cut: how long it is. Enter shows all of it."""
+    return f"[{line.length:,} bytes] " if is_cut(line) else ""
+
+
+def is_cut(line: LogLine) -> bool:
+    """Whether there is more of it than was read for the screen."""
+    return line.length > len(line.line.encode("utf-8", "surrogatepass"))
+
+
 def _end(text: str, width: int) -> str:
     """The end of a name tells more than its beginning."""
     if cell_len(text) <= width:
@@ -320,4 +328,4 @@ def _end(text: str, width: int) -> str:
     return set_cell_size("…" + text, width)
 
 
-__all__ = ["GONE", "LogView"]
+__all__ = ["GONE", "LogView", "is_cut"]
