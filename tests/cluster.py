@@ -7,9 +7,11 @@ too, as a power cut would.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +54,13 @@ class Node:
         return self.home / "node.yaml"
 
     @property
+    def run(self) -> Path:
+        """Short, for a socket's path has 108 bytes and pytest's directories are long."""
+        return (self.home / "run").readlink()
+
+    @property
     def socket(self) -> str:
-        return str(self.home / "run" / "agent.sock")
+        return str(self.run / "agent.sock")
 
     @property
     def program(self) -> Path:
@@ -118,6 +125,7 @@ class Cluster:
 
     def _write_node(self, node: Node) -> None:
         node.home.mkdir()
+        (node.home / "run").symlink_to(tempfile.mkdtemp(prefix="nrs-", dir="/tmp"))
         node.program.write_text(TOLD)
         node.program.chmod(0o700)
         node.log.touch()
@@ -125,7 +133,7 @@ class Cluster:
         extra = self.extra.get(node.name, f'notifier: {{programs: ["{node.program}"]}}\n')
         node.config.write_text(
             f'node: {node.name}\nshared: "{self.layout.shared}"\nstate: "{node.home / "state"}"\n'
-            f'run: "{node.home / "run"}"\n{logs}{extra}'
+            f'run: "{node.run}"\n{logs}{extra}'
         )
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -195,6 +203,7 @@ class Cluster:
                 except subprocess.TimeoutExpired:
                     print(f"{name} did not stop:\n{node.stderr[-3000:]}")
                 self.kill(name)
+            shutil.rmtree(node.run, ignore_errors=True)
 
     def __enter__(self) -> Cluster:
         return self

@@ -32,7 +32,7 @@ def warning(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
     """One safe line, empty while what is shown is up to date. `now` is monotonic."""
     health = known.health
     silent = now - (known.started if health.answered is None else health.answered)
-    if health.no_database:
+    if health.no_database and health.answered is None:
         return f"NO DATABASE YET, waiting: {visible(health.trouble)}"
     if silent > (BLINK if health.trouble else PATIENCE):
         return _unreadable(health, silent, now_us, face)

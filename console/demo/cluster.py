@@ -19,6 +19,8 @@ from noroshi.console.demo import files as demo_files
 from noroshi.console.demo.files import DemoFiles
 
 STOP_LIMIT = 10.0
+ROOM_FOR_TMP = 50
+"""Bytes; behind them come /noroshi-demo-XXXXXXXX/db1/run/coordinator.sock."""
 
 
 class DemoCluster:
@@ -30,7 +32,7 @@ class DemoCluster:
         self.files: DemoFiles
 
     def __enter__(self) -> DemoCluster:
-        base = Path(tempfile.mkdtemp(prefix="noroshi-demo-")) if self._root is None else self._root
+        base = _temporary() if self._root is None else self._root
         self._base = base
         self.files = demo_files.write(base, self._interval)
         return self
@@ -104,3 +106,9 @@ class DemoCluster:
             os.killpg(self._daemons[name].pid, number)
         except ProcessLookupError:
             return  # the whole group is gone already
+
+
+def _temporary() -> Path:
+    """A new directory for temporary files, short enough for the sockets in it (a path has 108 bytes)."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="noroshi-demo-", dir=usual if len(usual) <= ROOM_FOR_TMP else "/tmp"))  # noqa: S108 - mkdtemp

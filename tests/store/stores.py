@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import apsw
 import pytest
@@ -99,6 +100,12 @@ def copy_into_database(leader: Writer) -> None:
     """The checkpoint up to the end of the copy, where it is paused."""
     leader._checkpoint.mark_copying()
     assert leader._checkpoint.copy_frames()
+
+
+def memory(otherwise: Path | None = None) -> Path | None:
+    """A directory in memory, where there is one: for tests that fsync hundreds of times and never cut the power."""
+    shm = Path("/dev/shm")
+    return shm if os.access(shm, os.W_OK) else otherwise
 
 
 def drop_lock(layout: Layout) -> None:

@@ -1,14 +1,12 @@
 """Random histories of leaders and a reader, step by step, in one process: every reading is one committed state.
 
-Between any two steps of the reader (mark, log, each account, mark) leaders commit, go one step further in a
+Between any two steps of the reader (mark, log in two pieces, each account, mark) leaders commit, go one step further in a
 checkpoint, die, are paused and replaced, and wake up again. What no history may show: a reading made of two moments,
 or older than what was acknowledged before it began; a take-over that lost what was acknowledged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,9 +14,10 @@ import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import ACCOUNTS, Seen, checked, drop_lock, forget, lead, move, one_process, open_accounts
+from stores import ACCOUNTS, Seen, checked, drop_lock, forget, lead, memory, move, one_process, open_accounts
 
 from noroshi.store import reader
+from noroshi.store.disk import read_at
 from noroshi.store.errors import Deposed
 from noroshi.store.layout import Layout
 from noroshi.store.reader import SharedReader
@@ -26,8 +25,10 @@ from noroshi.store.writer import Writer
 from noroshi.store.writer_checkpoint import STEPS
 
 MOVES = ("move ab", "move bc", "move ca")
-ACTIONS = (*MOVES, *["step"] * 4, "die", "pause", "wake", "settle")
-SLOTS = 3 + len(ACCOUNTS)
+ACTIONS = (*MOVES, *MOVES, *["step"] * 8, "die", "pause", "wake", "settle")
+SLOTS = 4 + len(ACCOUNTS)
+HEADER, FRAME = 32, 24 + 4096
+"""Bytes of a log's header, and of a page with its own."""
 
 
 class History:
@@ -113,6 +114,16 @@ class SteppedReader:
                 self._history.do(action)
             self._playing = False
 
+    def read_at(self, descriptor: int, amount: int, offset: int) -> bytes:
+        """The log in two pieces, with history before, between and after them; cut between two of its frames."""
+        self.pause()
+        cut = min(amount, HEADER + (amount - HEADER) // FRAME // 2 * FRAME)
+        piece = read_at(descriptor, cut, offset)
+        self.pause()
+        data = piece + read_at(descriptor, amount - cut, offset + cut)
+        self.pause()
+        return data
+
     def balances(self, connection: apsw.Connection) -> Seen:
         found = []
         for name in ACCOUNTS:
@@ -123,38 +134,23 @@ class SteppedReader:
         return Seen(tuple(found), serial)
 
 
-@contextmanager
-def stepped(history: History, slots: list[list[str]]) -> Iterator[Callable[[apsw.Connection], Seen]]:
-    stepping = SteppedReader(history, slots)
-    whole = reader.read_wal
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(reader, "read_wal", lambda path: stepping_read(stepping, whole, path))
-        yield stepping.balances
-
-
-def stepping_read(stepping: SteppedReader, whole: Callable[[Path], bytes], path: Path) -> bytes:
-    stepping.pause()
-    log = whole(path)
-    stepping.pause()
-    return log
-
-
 pieces = st.lists(st.sampled_from(ACTIONS), max_size=4)
 
 
 @settings(max_examples=60, deadline=None)
 @given(before=st.lists(st.sampled_from(ACTIONS), max_size=8), slots=st.lists(pieces, min_size=SLOTS, max_size=SLOTS))
 def test_no_history_gives_a_reader_anything_but_a_committed_state(before: list[str], slots: list[list[str]]) -> None:
-    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patched:
+    with TemporaryDirectory(dir=memory()) as directory, pytest.MonkeyPatch.context() as patched:
         one_process(patched)
         history = History(Layout(Path(directory)))
         try:
             for action in before:
                 history.do(action)
             acknowledged = history.acknowledged
-            with stepped(history, slots) as balances:
-                seen = SharedReader(history.layout).query(balances, timeout=2)
-                assert seen.whole
-                assert seen.serial >= acknowledged
+            stepped = SteppedReader(history, slots)
+            patched.setattr(reader, "read_at", stepped.read_at)
+            seen = SharedReader(history.layout).query(stepped.balances, timeout=2)
+            assert seen.whole
+            assert seen.serial >= acknowledged
         finally:
             history.end()

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from dying import every_death
-from stores import Say, Seen, balances, checked, lead, move, open_accounts, running
+from stores import Say, Seen, balances, checked, lead, memory, move, open_accounts, running
 
 from noroshi.store.errors import NoDatabase
 from noroshi.store.layout import Layout
@@ -26,9 +26,7 @@ from noroshi.store.writer_checkpoint import Checkpoint
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Layout]:
-    """In memory where there is such a place: hundreds of leaders fsync here, and SIGKILL takes nothing from a disk."""
-    memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as directory:
+    with TemporaryDirectory(dir=memory(tmp_path)) as directory:
         shared = Path(directory) / "shared"
         shared.mkdir()
         yield Layout(shared)

@@ -89,10 +89,10 @@ def test_every_mistake_of_a_node_file_is_named_with_its_place(tmp_path: Path) ->
 
 
 def test_a_cluster_file_without_this_node_is_refused(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path / "c", names=("a",))
-    config = cluster.nodes["a"].config
-    config.write_text(config.read_text().replace("node: a", "node: z"))
-    ended = _daemon(config)
+    with Cluster(tmp_path / "c", names=("a",)) as cluster:
+        config = cluster.nodes["a"].config
+        config.write_text(config.read_text().replace("node: a", "node: z"))
+        ended = _daemon(config)
     assert ended.returncode == 1
     assert "z" in ended.stderr
     assert "cluster.yaml" in ended.stderr
@@ -100,9 +100,9 @@ def test_a_cluster_file_without_this_node_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_shared_directory_is_named(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path / "c", names=("a",))
-    cluster.layout.shared.rename(tmp_path / "elsewhere")
-    ended = _daemon(cluster.nodes["a"].config)
+    with Cluster(tmp_path / "c", names=("a",)) as cluster:
+        cluster.layout.shared.rename(tmp_path / "elsewhere")
+        ended = _daemon(cluster.nodes["a"].config)
     assert ended.returncode == 1
     assert str(cluster.layout.cluster) in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -118,8 +118,7 @@ def test_two_daemons_of_one_node_are_not_possible(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("offset", [0, 1])
 def test_a_port_in_use_is_named(tmp_path: Path, offset: int) -> None:
-    cluster = Cluster(tmp_path / "c", names=("a",))
-    with socket.socket() as taken:
+    with Cluster(tmp_path / "c", names=("a",)) as cluster, socket.socket() as taken:
         taken.bind(("127.0.0.1", cluster.ports["a"] + offset))
         taken.listen()
         ended = _daemon(cluster.nodes["a"].config)
@@ -229,7 +228,7 @@ def test_raw_bytes_on_every_port_change_nothing(cluster: Cluster) -> None:
 def test_junk_on_the_coordinators_link_is_survived(cluster: Cluster, junk: bytes) -> None:
     leader = cluster.await_leader()
     other = cluster.other_than(leader.node)
-    path = cluster.nodes[other].home / "run" / "coordinator.sock"
+    path = cluster.nodes[other].run / "coordinator.sock"
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(str(path))
         link.sendall(junk)

@@ -113,7 +113,7 @@ def unreliable(seed: int) -> Callable[[LogBatch], Reply | str | None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["app.log", "app*"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SEEDS", "3"))))
 def test_every_selected_line_that_stayed_on_disk_is_stored_once_and_in_order(
     tmp_path: Path, seed: int, pattern: str
 ) -> None:
@@ -134,17 +134,22 @@ def test_every_selected_line_that_stayed_on_disk_is_stored_once_and_in_order(
             (life.start, 4),
             (life.lose_leader, 1),
             (life.find_leader, 2),
-            (lambda: os.sched_yield() or story.random.random() < 0.5 and _pause(life), 4),
+            (lambda: _pause(life), 2),
         ]
         try:
-            for step in story.random.choices([step for step, _ in steps], [weight for _, weight in steps], k=150):
+            for step in story.random.choices([step for step, _ in steps], [weight for _, weight in steps], k=120):
                 step()
             life.start()
             life.find_leader()
             wait_until("every line is stored", lambda: _stored(shelf) == len(story.expected) or None, 20)
         finally:
             life.kill()
-    assert [line for lines in shelf.lines.values() for line in lines] == story.expected
+    if pattern == "app.log":
+        assert shelf.lines == {str(story.log): story.expected}
+    order = {line: place for place, line in enumerate(story.expected)}
+    for lines in shelf.lines.values():
+        assert [order[line] for line in lines] == sorted(order[line] for line in lines)
+    assert sorted(line for lines in shelf.lines.values() for line in lines) == sorted(story.expected)
     assert shelf.lost == 0
 
 

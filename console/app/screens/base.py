@@ -33,21 +33,29 @@ class NoroshiScreen(Screen[None]):
     HELP_LINES: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Keys and what they do, for the help."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # kept, not looked up: a timer may still fire while the app takes the screen apart
+        self.header_bar = Bar(id="header")
+        self.stale_banner = StaleBanner(id="stale")
+        self.state_bar = Bar(id="state")
+        self.entry = Prompt(id="prompt")
+
     @property
     def console(self) -> NoroshiApp:
         return cast("NoroshiApp", self.app)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While the operator types, the footer offers only what ends that."""
-        typing = self.is_mounted and self.query_one("#prompt").display
+        typing = self.entry.is_mounted and self.entry.display
         return not typing or action in ("cancel", "accept")
 
     def compose(self) -> ComposeResult:
-        yield Bar(id="header")
-        yield StaleBanner(id="stale")
+        yield self.header_bar
+        yield self.stale_banner
         yield self.body()
-        yield Bar(id="state")
-        yield Prompt(id="prompt")
+        yield self.state_bar
+        yield self.entry
         yield Footer(show_command_palette=False, compact=True)
 
     def body(self) -> Widget:
@@ -76,12 +84,12 @@ class NoroshiScreen(Screen[None]):
         console = self.console
         status = console.picture.status if console.picture else None
         line = header(self.TITLE, status, console.leadership, console.now, console.face, self.size.width)
-        self.query_one("#header", Bar).show(line)
-        self.query_one("#stale", StaleBanner).show(console.warning())
+        self.header_bar.show(line)
+        self.stale_banner.show(console.warning())
 
     def prompt(self, purpose: str, label: str, text: str = "", hint: str = "") -> None:
         """Ask the operator for a line."""
-        self.query_one("#prompt", Prompt).open(purpose, label, text, hint)
+        self.entry.open(purpose, label, text, hint)
 
     def say(self, text: str) -> None:
         """Tell something in passing."""

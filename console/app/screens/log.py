@@ -18,7 +18,7 @@ from noroshi.console.app.messages import JobFailed, LinesRead, PlaceFound, ScanS
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.search import Search
-from noroshi.console.app.widgets.bars import Bar, Prompt
+from noroshi.console.app.widgets.bars import Prompt
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.log_view import LogView, is_cut
 from noroshi.console.output import log_json
@@ -60,6 +60,7 @@ class LogScreen(NoroshiScreen):
     def __init__(self) -> None:
         super().__init__()
         self._dense = DenseIndex()
+        self.view = LogView(self._dense)
         self._search: Search | None = None
         self._in_context = False
         self._typed = ""
@@ -67,11 +68,7 @@ class LogScreen(NoroshiScreen):
         self._sought = ""
 
     def body(self) -> Widget:
-        return LogView(self._dense)
-
-    @property
-    def view(self) -> LogView:
-        return self.query_one(LogView)
+        return self.view
 
     # --- what was read ----------------------------------------------------------------------------------------------
 
@@ -161,7 +158,7 @@ class LogScreen(NoroshiScreen):
         if self._sought:
             line.append(f"  looking for {self._sought}, Esc stops", "bold")
         line.append(f"  times {'local' if self.console.face.local else 'UTC'}")
-        self.query_one("#state", Bar).show(line)
+        self.state_bar.show(line)
 
     def on_log_view_moved(self, event: LogView.Moved) -> None:
         event.stop()

@@ -14,7 +14,7 @@ from noroshi.console.app.filtering import TextFilter, parse_text
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build
-from noroshi.console.app.widgets.bars import Bar, Prompt
+from noroshi.console.app.widgets.bars import Prompt
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.state_table import StateTable
 from noroshi.console.output import iso, state_json
@@ -43,17 +43,14 @@ class StatusScreen(NoroshiScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.table = StateTable()
         self._wanted = TextFilter()
         self._typed = ""
         self._fold = True
         self._shown = Rows((), 0, 0)
 
     def body(self) -> Widget:
-        return StateTable()
-
-    @property
-    def table(self) -> StateTable:
-        return self.query_one(StateTable)
+        return self.table
 
     def show_picture(self, picture: Picture) -> None:
         self._shown = build(picture.status, self._wanted, self._fold)
@@ -68,8 +65,8 @@ class StatusScreen(NoroshiScreen):
         if self._wanted.text:
             line.append(f" filter {visible(self._typed)}: {self._shown.matched} of {self._shown.total}", "bold")
             line.append("  Esc shows all")
-        self.query_one("#state", Bar).show(line)
-        self.query_one("#state").display = bool(self._wanted.text)
+        self.state_bar.show(line)
+        self.state_bar.display = bool(self._wanted.text)
 
     # --- actions ------------------------------------------------------------------------------------------------
 

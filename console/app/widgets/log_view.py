@@ -27,8 +27,8 @@ from noroshi.store.views import LogLine
 MARGIN = 200
 """Rows asked for on either side of the screen."""
 KEPT = 20 * MARGIN
-_TIME, _NODE_MOST, _SOURCE_MOST, _SOURCE_NARROW = 14, 12, 32, 14
-WIDE = 120
+_NODE_MOST, _SOURCE_MOST, _SOURCE_NARROW = 12, 32, 14
+WIDE, NARROW = 120, 50
 GONE = "(removed by retention)"
 
 
@@ -261,22 +261,36 @@ class LogView(LineView):
 
     @property
     def origin_width(self) -> int:
+        """Cells before the line itself."""
         node, source = self._shown_widths()
-        return _TIME + 1 + (node + source + 2 if self.with_origin and self.size.width >= 50 else 0)
+        return self._time_width + 1 + (node + source + 2 if self._shows_origin else 0)
+
+    @property
+    def _shows_origin(self) -> bool:
+        return self.with_origin and self.size.width >= NARROW
+
+    @property
+    def _time_width(self) -> int:
+        return 23 if self.size.width >= WIDE else 14 if self.size.width >= NARROW else 8
 
     def _origin(self, line: LogLine) -> Text:
-        text = Text(f"{self._time(line.observed_at):{_TIME}} ", self.style_of("muted"))
-        if self.with_origin and self.size.width >= 50:
+        text = Text().append(f"{self._time(line.observed_at):{self._time_width}} ", self.style_of("muted"))
+        if self._shows_origin:
             node, source = self._shown_widths()
             text.append(f"{_end(visible(line.node), node)} ", self.style_of("other"))
             text.append(f"{_end(visible(line.source), source)} ", self.style_of("muted"))
         return text
 
     def _time(self, instant: int) -> str:
-        """With milliseconds today, with the day before."""
+        """All of it where there is room; else with milliseconds today, and with the day before."""
         moment, today = self._face.moment(instant), self._face.moment(self._now)
+        clock = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+        if self.size.width >= WIDE:
+            return f"{moment:%Y-%m-%d} {clock}"
         if moment.date() == today.date():
-            return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+            return clock if self.size.width >= NARROW else f"{moment:%H:%M:%S}"
+        if self.size.width < NARROW:
+            return f"{moment:%y-%m-%d}"
         return f"{moment:%m-%d %H:%M:%S}" if moment.year == today.year else f"{moment:%y-%m-%d %H:%M}"
 
     def _shown_widths(self) -> tuple[int, int]:

@@ -1,0 +1,155 @@
+"""What is shown old is said to be old, and why; and it is said no longer once it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+from filling import fill, layout_of, leading, lines
+from pilots import console
+
+from noroshi.console.app.freshness import Freshness, warning
+from noroshi.console.app.reading import Health
+from noroshi.console.queries import Leader, Leadership
+from noroshi.console.times import SECOND, Clockface
+
+NOW = 1_763_780_645 * SECOND
+LED = Leadership(True, Leader("db1", 3, NOW))
+GONE = Leadership(False, Leader("db1", 3, NOW))
+GOOD = Health(100.0, NOW)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "said"),
+    [
+        (Freshness(GOOD, 0.0, LED), 100.5, ""),
+        (Freshness(GOOD, 0.0), 100.5, ""),
+        (Freshness(Health(), 100.0), 101.0, ""),
+        (
+            Freshness(Health(), 100.0),
+            112.0,
+            "DISK NOT READABLE for 12 s, nothing was read yet: it does not answer",
+        ),
+        (
+            Freshness(GOOD, 0.0, LED),
+            112.0,
+            "DISK NOT READABLE for 12 s, showing what was read at 03:04:05Z: it does not answer",
+        ),
+        (Freshness(Health(100.0, NOW, "input/output error"), 0.0, LED), 100.5, ""),
+        (
+            Freshness(Health(100.0, NOW, "input/output error\x1b[2J"), 0.0, GONE),
+            102.0,
+            "DISK NOT READABLE for 2 s, showing what was read at 03:04:05Z: input/output error␛[2J",
+        ),
+        (
+            Freshness(Health(None, None, "no database yet", True), 0.0, LED),
+            1.0,
+            "NO DATABASE YET, waiting: no database yet",
+        ),
+        (
+            Freshness(Health(100.0, NOW, "no database yet", True), 0.0, LED),
+            105.0,
+            "DISK NOT READABLE for 5 s, showing what was read at 03:04:05Z: no database yet",
+        ),
+        (
+            Freshness(GOOD, 0.0, GONE, NOW - 5 * SECOND, NOW - 9 * SECOND),
+            100.5,
+            "COORDINATOR GONE since 03:04:00Z (last was db1, term 3), showing data of 03:03:56Z",
+        ),
+        (
+            Freshness(GOOD, 0.0, GONE, None, NOW - 86400 * SECOND),
+            100.5,
+            "COORDINATOR GONE (last was db1, term 3), showing data of 11-21 03:04:05Z",
+        ),
+        (Freshness(GOOD, 0.0, Leadership(False, None)), 100.5, "COORDINATOR GONE"),
+    ],
+)
+def test_the_warning_says_what_is_known(known: Freshness, now: float, said: str) -> None:
+    assert warning(known, now, NOW, Clockface()) == said
+
+
+def test_a_coordinator_that_dies_is_missed_and_its_successor_seen(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.shows("COORDINATOR GONE (last was db1, term 1)", "✖ NO COORDINATOR")
+            with leading(layout_of(filled)):
+                await shown.shows("coordinator db1 term 2")
+                await shown.until("no warning", lambda: "GONE" not in shown.text)
+            await shown.shows("COORDINATOR GONE since", "showing data of")
+            with leading(layout_of(filled)):
+                await shown.shows("coordinator db1 term 3")
+                await shown.until("no warning", lambda: "GONE" not in shown.text)
+
+    asyncio.run(run())
+
+
+def test_it_opens_before_there_is_a_database_and_waits(file: Path) -> None:
+    async def run() -> None:
+        async with console(file) as shown:
+            await shown.shows("NO DATABASE YET, waiting")
+            await asyncio.to_thread(fill, layout_of(file), lambda connection: lines(connection, ["the very first"]))
+            await shown.shows("NODES", "db1", "? 3 UNKNOWN")
+            await shown.open_log()
+            await shown.shows("the very first")
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_vanishes_is_said_and_what_was_read_stays_and_it_recovers(filled: Path) -> None:
+    shared, away = layout_of(filled).shared, filled.parent / "away"
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.shows("app/orders")
+            shared.rename(away)
+            await shown.shows("DISK NOT READABLE for", "showing what was read at")
+            assert "app/orders" in shown.text
+            away.rename(shared)
+            await shown.until("no such warning", lambda: "DISK" not in shown.text)
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_hangs_is_said_and_does_not_keep_the_operator(filled: Path) -> None:
+    """The mark becomes a FIFO nobody writes to: opening it blocks, as an unreachable disk does."""
+    mark = layout_of(filled).mark
+    kept = mark.read_bytes()
+
+    async def run() -> float:
+        async with console(filled) as shown:
+            await shown.shows("app/orders")
+            mark.unlink()
+            os.mkfifo(mark)
+            await shown.shows("DISK NOT READABLE for", "it does not answer")
+            await shown.press("j", "2")
+            await shown.shows("FOLLOWING", "giving up on db2")
+            return time.monotonic()
+
+    left = asyncio.run(run())
+    assert time.monotonic() - left < 3.0
+    # let the thread that hangs go
+    releasing = os.open(mark, os.O_RDWR | os.O_NONBLOCK)
+    mark.unlink()
+    mark.write_bytes(kept)
+    os.close(releasing)
+
+
+def test_a_cluster_file_under_edit_does_not_blind_the_console(filled: Path) -> None:
+    cluster = layout_of(filled).cluster
+    good = cluster.read_text()
+
+    async def run() -> None:
+        with leading(layout_of(filled)) as order:
+            async with console(filled) as shown:
+                await shown.shows("app/orders")
+                cluster.write_text("cluster: [broken")
+                order("event app/later ERROR while edited")
+                await shown.shows("app/later")
+                cluster.write_text(good + "  db4: {address: 127.0.0.1, port: 7500}\n")
+                order("event app/last ERROR x")
+                await shown.shows("db4", "? 1 UNKNOWN")
+
+    asyncio.run(run())
