@@ -74,6 +74,26 @@ CREATE INDEX attempts_notification ON attempts (notification);
 CREATE INDEX attempts_unanswered ON attempts (notification) WHERE outcome IS NULL;
 """
 
+SECOND = """
+-- note: how a version came about (an import of a file, a roll-back to another version)
+ALTER TABLE definitions ADD COLUMN note TEXT NOT NULL DEFAULT '';
+
+-- notice: why it was begun (node/core/subject.py); plan: whom it tells where not the definition's own, JSON;
+-- trouble: the open trouble it belongs to; held_by: what held it back, with status held and no attempts
+ALTER TABLE notifications ADD COLUMN notice TEXT NOT NULL DEFAULT 'change';
+ALTER TABLE notifications ADD COLUMN plan TEXT;
+ALTER TABLE notifications ADD COLUMN trouble INTEGER REFERENCES troubles;
+ALTER TABLE notifications ADD COLUMN held_by TEXT;
+CREATE INDEX notifications_trouble ON notifications (trouble) WHERE trouble IS NOT NULL;
+CREATE INDEX notifications_held ON notifications (held_by) WHERE held_by IS NOT NULL;
+
+-- a pattern over event names and log sources, or a node under maintenance (the other is empty)
+CREATE TABLE silences (
+  id INTEGER PRIMARY KEY, pattern TEXT NOT NULL, node TEXT NOT NULL, author TEXT NOT NULL, comment TEXT NOT NULL,
+  begun_at INTEGER NOT NULL, until INTEGER NOT NULL, ended_at INTEGER, ended_by TEXT NOT NULL DEFAULT '');
+CREATE INDEX silences_open ON silences (until) WHERE ended_at IS NULL;
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -91,7 +111,10 @@ def _script(text: str) -> Callable[[apsw.Connection], None]:
     return run
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration("first", _script(FIRST)),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("first", _script(FIRST)),
+    Migration("operators", _script(SECOND)),
+)
 
 
 def version_of(connection: apsw.Connection) -> int:

@@ -179,6 +179,10 @@ class Writer:
         """Every one of `unsettled` is known to have ended, or the storage fences it: checkpoints are safe now."""
         self._settle(())
 
+    def former_ended(self, ended: Callable[[Owner], bool]) -> None:
+        """Those of `unsettled` that `ended` says of are known to have ended, by what the caller knows of their nodes."""
+        self._settle(tuple(owner for owner in self.unsettled if not ended(owner)))
+
     def close(self) -> None:
         """Give the role up. The mark says so, that the next leader need not wait for our end."""
         if self._closed:

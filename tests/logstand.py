@@ -122,7 +122,10 @@ class MonitorProcess:
         self.stop()
 
     def tell(self, message: ToMonitor) -> None:
-        self._link.sendall(frame(codec.encode(message)))
+        self.tell_raw(frame(codec.encode(message)))
+
+    def tell_raw(self, data: bytes) -> None:
+        self._link.sendall(data)
 
     def lead(self, endpoint: str | None) -> None:
         self.tell(Leader(endpoint))

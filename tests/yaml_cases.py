@@ -26,12 +26,21 @@ logs:
   - {path: /var/log/all}
 events: {only: ["server/*", "raid/**"], except: ["server/test*"]}
 monitors:
-  filesystem: {interval: 10s, warning: 80}
+  filesystem: {interval: 10s, warning: 80, write: [/srv]}
   raid: false
+  link: {interfaces: [eth0, "bond*"], addresses: [192.0.2.7, "2001:db8::7"]}
+  unit: {except: ["user@*"], command: [/usr/bin/sudo, /bin/systemctl]}
+  smart: {command: /usr/sbin/smartctl, devices: [/dev/sda], retries: 5, window: 1h}
+  command:
+    - {name: backup, run: [/usr/local/bin/check_backup, --age, "1d"], interval: 5m, timeout: 30s, match: "fresh|new"}
+    - {name: load, run: [/usr/lib/nagios/plugins/check_load]}
 notifier:
   programs: [/usr/local/bin/page, bin/local]
   user: noroshi
   default: {procedure: process, application: [/usr/local/bin/page, --team, all]}
+signals:
+  USR1: {event: app/batch, state: STARTED}
+  RTMIN+3: {event: app/batch, state: ENDED, supplement: by hand}
 """
 
 SMALL_NODE = "node: db1\nshared: s\nstate: t\nrun: r\n"
@@ -122,6 +131,38 @@ NODE_MISTAKES = [
     ("monitors: {raid: true}", (5, 18), "must be a mapping", ""),
     ("monitors: {filesystem: {warning: 101}}", (5, 34), "from 1 to 100", ""),
     ("monitors: {filesystem: {warning: 99}}", (5, 34), "must not be above error", ""),
+    ("monitors: {filesystem: {write: /srv}}", (5, 32), "must be a list", ""),
+    ("monitors: {link: {interfaces: [averylonginterface]}}", (5, 32), "longer than 15", ""),
+    ("monitors: {link: {addresses: [10.0.0.256]}}", (5, 31), "is not an IP address", "like 192.0.2.7"),
+    ("monitors: {memory: {corrected: 0}}", (5, 32), "from 1 to 1000000", ""),
+    ("monitors: {memory: {window: 31d}}", (5, 29), "must be from 1s to 30d", ""),
+    ("monitors: {pressure: {io: 0}}", (5, 27), "from 1 to 100", ""),
+    ("monitors: {lvm: {command: ~/lvs}}", (5, 27), "begins with '~'", "whole path"),
+    ("monitors: {lvm: {command: []}}", (5, 27), "is empty", ""),
+    ("monitors: {lvm: {command: [lvs, -a]}}", (5, 28), "must be an absolute path", "no search path"),
+    ("monitors: {comand: []}", (5, 12), "unknown monitor 'comand'", "'command'"),
+    ("monitors: {command: false}", (5, 21), "must be a list", ""),
+    ("monitors: {command: [{name: x}]}", (5, 22), "lacks 'run'", ""),
+    ("monitors: {command: [{run: [/x]}]}", (5, 22), "lacks 'name'", ""),
+    ("monitors: {command: [{name: a/b, run: [/x]}]}", (5, 29), "holds '/'", "use letters"),
+    ("monitors: {command: [{name: x, run: /x -a}]}", (5, 37), "run must be a list", "write [/x -a]"),
+    ("monitors: {command: [{name: x, run: [x]}]}", (5, 38), "must be an absolute path", "no search path"),
+    ('monitors: {command: [{name: x, run: [/x], match: "("}]}', (5, 50), "missing )", ""),
+    ("monitors: {command: [{name: x, run: [/x], timeout: 2h}]}", (5, 52), "must be from 100ms to 1h", ""),
+    (
+        "monitors: {command: [{name: x, run: [/x]}, {name: x, run: [/y]}]}",
+        (5, 21),
+        "a second command named 'x'",
+        "its state",
+    ),
+    ("signals: []", (5, 10), "must be a mapping", ""),
+    ("signals: {TERM: {event: x, state: y}}", (5, 11), "no signal that can be mapped: 'TERM'", "USR1"),
+    ("signals: {SIGUSR1: {event: x, state: y}}", (5, 11), "no signal that can be mapped", "USR1"),
+    ("signals: {RTMIN+31: {event: x, state: y}}", (5, 11), "no signal that can be mapped", "RTMIN+30"),
+    ("signals: {USR1: {event: x}}", (5, 17), "lacks 'state'", ""),
+    ("signals: {USR1: {event: x, state: y, deferred: true}}", (5, 38), "unknown key 'deferred'", ""),
+    (f"signals: {{USR1: {{event: {'x' * 257}, state: y}}}}", (5, 25), "longer than 256", ""),
+    (f"signals: {{USR1: {{event: x, state: {'y' * 65}}}}}", (5, 35), "longer than 64", ""),
     ("notifier: {programs: /bin/true}", (5, 22), "must be a list", ""),
     ("notifier: {user: a b}", (5, 18), "holds ' '", ""),
     ("notifier: {default: {procedure: proces, application: []}}", (5, 33), "unknown procedure", "'process'"),

@@ -1,6 +1,7 @@
 """The coordinator process: takes the role, then drains, decides, commits once, answers (design section 2).
 
-Exit status: 0 asked to stop, or the daemon's link closed; 3 another node leads; 4 deposed by a newer term; 1 failed.
+Exit status: 0 asked to stop, or the daemon's link closed; 3 another node leads; 4 deposed by a newer term; 5 the
+shared disk did not answer; 6 gave way to a node that hears more; 1 failed.
 Rules: nothing is answered or sent before its turn is committed; an I/O error on the shared disk is final, a full disk
 is not: then nothing is acknowledged until there is space again.
 """
@@ -19,20 +20,25 @@ from pathlib import Path
 
 import zmq
 
+from noroshi.node.coordinator.candidate import Candidate
 from noroshi.node.coordinator.deliveries import DeliverySockets
 from noroshi.node.coordinator.desk import Desk, Item, Term
+from noroshi.node.coordinator.former import has_ended, hold_for_life
 from noroshi.node.coordinator.intake import Asked, Intake
-from noroshi.node.coordinator.link import Link, LinkClosed
+from noroshi.node.coordinator.link import RETRY, Link, LinkClosed
+from noroshi.node.coordinator.rivals import Rivals
 from noroshi.node.coordinator.search import BoundedSearch
 from noroshi.node.coordinator.turn import Turn
-from noroshi.node.exits import EXIT_DEPOSED, EXIT_ROLE_TAKEN
+from noroshi.node.coordinator.watchdog import Watchdog, limit_for
+from noroshi.node.exits import EXIT_DEPOSED, EXIT_ROLE_TAKEN, EXIT_YIELDED
 from noroshi.node.wire import sockets
-from noroshi.node.wire.messages import Answer, Beat, Heard, Leading, Positions, Refused, Views
+from noroshi.node.wire.messages import Answer, Beat, Busy, Heard, Leading, Left, Positions, Refused, Views
 from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node
-from noroshi.store.errors import Deposed, DiskFull, NoroshiError, RoleTaken
+from noroshi.store.errors import Deposed, DiskFull, NoroshiError
 from noroshi.store.layout import Layout
-from noroshi.store.writer import Identity, Writer, lead
+from noroshi.store.writer import Identity, Writer
+from noroshi.store.writer_checkpoint import WAL_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -42,26 +48,36 @@ FULL_PAUSE = 0.5
 """Seconds between tries to commit while the shared disk is full."""
 
 
+STAND_BACK = "NOROSHI_STAND_BACK"
+"""Environment: seconds before the lock is tried, set by the daemon after a leader gave way."""
+
+
 def run(config: Path) -> int:
-    """Lead, if the lock is free. Raises NoroshiError for what the operator must mend."""
+    """Lead, if the lock is or becomes free. Raises NoroshiError for what the operator must mend."""
     node = load_node(config)
     layout = Layout(node.shared)
     cluster = load_cluster(layout.cluster)
     with ExitStack() as stack:
-        link, hello = Link.connect(node.run / "coordinator.sock", timeout=5.0)
+        patience = cluster.heartbeat.down_time if cluster.coordinator == "external" else 0.0
+        link, hello = Link.connect(node.run / "coordinator.sock", patience)
         stack.callback(link.close)
+        stack.callback(os.close, hold_for_life(node.state))
+        watchdog = stack.enter_context(closing(Watchdog()))
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.destroy, 0)
         # The port first: a node whose port is taken must not win the role over and over.
         intake = Intake(_bind(context, node, cluster), cluster.name, frozenset(cluster.names))
         identity = Identity(node.node, cluster.node(node.node).coordinator, hello.incarnation, os.getpid())
+        stand_back = float(os.environ.get(STAND_BACK, "0"))
         try:
-            writer = lead(layout, identity)
-        except RoleTaken as error:
-            log.info("%s", error)
+            writer = Candidate(layout, cluster, identity, link, watchdog, stand_back).win()
+        except LinkClosed:
+            return 0
+        if writer is None:
             return EXIT_ROLE_TAKEN
         stack.callback(writer.close)
-        with closing(Coordinator(node, cluster, writer, link, intake)) as coordinator:
+        term = Term(node.node, writer.term, identity.endpoint, cluster, layout, hello.item_most)
+        with closing(Coordinator(term, writer, link, intake, watchdog)) as coordinator:
             return coordinator.run()
 
 
@@ -78,28 +94,34 @@ def _bind(context: zmq.Context[zmq.Socket[bytes]], node: NodeConfig, cluster: Cl
         ) from error
 
 
+class Yielded(NoroshiError):
+    """Another node shall lead: it has the network that this one lacks."""
+
+
 class Coordinator:
     """The loop; what is decided in it is the desk's."""
 
-    def __init__(self, node: NodeConfig, cluster: Cluster, writer: Writer, link: Link, intake: Intake) -> None:
-        self._writer, self._link, self._intake = writer, link, intake
-        self._term = Term(node.node, writer.term, cluster.node(node.node).coordinator, cluster, Layout(node.shared))
+    def __init__(self, term: Term, writer: Writer, link: Link, intake: Intake, watchdog: Watchdog) -> None:
+        self._term, self._writer, self._link, self._intake = term, writer, link, intake
+        self._watchdog = watchdog
+        self._rivals = Rivals(term.layout, term.cluster, term.node, watchdog)
         self._poller = zmq.Poller()
-        self._deliveries = DeliverySockets(intake.socket.context, self._poller, cluster)
+        self._deliveries = DeliverySockets(intake.socket.context, self._poller, term.cluster)
         self._search = BoundedSearch()
         self._desk: Desk | None = None
         self._kept: list[Item] = []
         self._full_until = 0.0
         self._stopping = False
         self._wake = _wake_on_signals(self._stop)
-        for source in (intake.socket, link.fileno(), self._wake.fileno()):
+        self._link_fd = link.fileno()
+        for source in (intake.socket, self._link_fd, self._wake.fileno()):
             self._poller.register(source, zmq.POLLIN)
 
     def run(self) -> int:
         """Until asked to stop, the link closes, or a newer term stands; the exit status."""
         try:
             self._commit([])  # the take-over itself: restored, recorded, announced
-            self._link.send(Leading(self._term.term, self._term.endpoint, now_us()))
+            self._announce()
             log.info("%s leads, term %d", self._term.node, self._term.term)
             while not self._stopping:
                 self._cycle()
@@ -108,12 +130,18 @@ class Coordinator:
         except Deposed as error:
             log.error("%s", error)
             return EXIT_DEPOSED
+        except Yielded as error:
+            log.error("%s", error)
+            return EXIT_YIELDED
         return 0
 
     def close(self) -> None:
         """Its own sockets; what it was given belongs to `run`."""
         self._deliveries.close()
         self._wake.close()
+
+    def _announce(self) -> None:
+        self._link.send(Leading(self._term.term, self._term.endpoint, now_us()))
 
     def _stop(self) -> None:
         self._stopping = True
@@ -122,6 +150,8 @@ class Coordinator:
         ready = dict(self._poller.poll(math.ceil(self._patience() * 1000)))
         if self._wake.fileno() in ready:
             self._wake.recv(64)
+        if self._link.lost:
+            self._mend_link()
         self._deliveries.push()
         items = self._kept + self._gather(ready)
         self._kept = []
@@ -129,13 +159,36 @@ class Coordinator:
             self._decline(items)
         elif items or self._is_due():
             self._commit(items)
-        self._writer.checkpoint_if_due(idle=not items)
+        self._checkpoint(idle=not items)
+
+    def _checkpoint(self, idle: bool) -> None:
+        size = self._writer.wal_size
+        limit = limit_for(size)
+        if size > WAL_LIMIT:
+            self._link.send(Busy(limit))
+        try:
+            with self._watchdog.watch("a checkpoint", limit):
+                self._writer.checkpoint_if_due(idle)
+        except DiskFull as error:
+            self._full([], error)
+
+    def _mend_link(self) -> None:
+        """A daemon that a cluster manager's coordinator may wait for: hear it again once it is back."""
+        if self._link_fd >= 0:
+            self._poller.unregister(self._link_fd)
+            self._link_fd = -1
+        if self._link.mend():
+            self._link_fd = self._link.fileno()
+            self._poller.register(self._link_fd, zmq.POLLIN)
+            self._announce()
 
     def _patience(self) -> float:
         """How long the poll may wait, seconds."""
         deadline = None if self._desk is None else self._desk.next_deadline()
         patience = IDLE if deadline is None else min(IDLE, max(0.0, deadline - time.monotonic()))
         retry = self._deliveries.push()
+        if self._link.lost:
+            patience = min(patience, RETRY)
         return patience if retry is None else min(patience, retry)
 
     def _is_due(self) -> bool:
@@ -146,29 +199,44 @@ class Coordinator:
 
     def _gather(self, ready: dict[object, int]) -> list[Item]:
         items: list[Item] = []
-        if self._link.fileno() in ready:
+        if self._link_fd in ready:
             for message in self._link.receive():
                 match message:
                     case Beat():
                         self._link.send(message)
                     case Views():
-                        for view in message.views:
-                            self._intake.bind(view.node, view.incarnation)
+                        self._look_around(message)
                         items.append(message)
-                    case Heard():
+                    case Heard() | Left():
                         items.append(message)
         if self._intake.socket in ready:
             items += self._intake.drain()
         return items + self._deliveries.receive(ready)
 
+    def _look_around(self, views: Views) -> None:
+        """Once a period: who speaks for which node, which former leaders have ended, whether to give way."""
+        for view in views.views:
+            self._intake.bind(view.node, view.incarnation)
+        with self._watchdog.watch("the mark"):
+            self._writer.former_ended(lambda owner: has_ended(owner, self._term.cluster, self._intake.bound))
+        rival = self._rivals.look(views, time.monotonic())
+        if rival is not None:
+            heard, claim = rival
+            raise Yielded(
+                "giving way",
+                why=f"{claim.node} claims the role and hears {claim.hears} nodes, this one {heard}",
+                hint="look at the network of this node",
+            )
+
     def _commit(self, items: list[Item]) -> None:
         turn = Turn(time.monotonic(), now_us())
         try:
-            with self._writer.transaction() as connection:
+            with self._watchdog.watch("a commit"), self._writer.transaction() as connection:
                 desk = self._desk
                 if desk is None:
                     desk = Desk(self._term, self._search, self._deliveries.reopen)
                     desk.restore(connection, turn)
+                desk.nodes.alive = self._rivals.alive
                 for item in items:
                     desk.work(connection, turn, item)
                 desk.finish(connection, turn)
@@ -190,6 +258,8 @@ class Coordinator:
             self._intake.reply(route, reply)
         for node, message in turn.deliveries:
             self._deliveries.send(node, message)
+        for carried in turn.carried:
+            self._link.send(carried)
         if turn.positions:
             self._link.send(Positions(turn.positions))
         self._link.flush()

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from noroshi.node.coordinator.deferred import DeferredItems
 from noroshi.node.coordinator.definitions import DefinitionManager
 from noroshi.node.coordinator.events import EventStreams
 from noroshi.node.coordinator.intake import Asked
@@ -26,9 +27,12 @@ from noroshi.node.wire.messages import (
     EventBatch,
     Heard,
     ImportDefinitions,
+    Left,
+    LineBatch,
     LogBatch,
     Reply,
     Views,
+    Withdraw,
 )
 from noroshi.store.config import Cluster
 from noroshi.store.connection import Connection
@@ -37,18 +41,19 @@ from noroshi.store.tables import meta
 
 log = logging.getLogger(__name__)
 
-Item = Asked | Answer | Heard | Views
+Item = Asked | Answer | Heard | Left | Views
 
 
 @dataclass(frozen=True)
 class Term:
-    """Whose desk it is."""
+    """Whose desk it is. `item_most`: bytes of the largest item in a packet of its daemon's."""
 
     node: str
     term: int
     endpoint: str
     cluster: Cluster
     layout: Layout
+    item_most: int = 0
 
 
 class Desk:
@@ -61,9 +66,10 @@ class Desk:
         self.states = StateManager(term.node, self.definitions, self._notify)
         self.streams = EventStreams(self.states)
         self.notifications = NotificationManager(
-            term.node, term.cluster.name, term.term, slack, self.states.store_failure
+            term.node, term.cluster.name, term.term, slack, self.states.store_failure, term.item_most
         )
         self.lines = LogManager(self.definitions, self._notify, search, self.streams.gap, self._slow_pattern)
+        self.deferred = DeferredItems(self.streams, self.lines, self.notifications.answer)
         self.nodes = NodeJudge(term.cluster, term.node, self._node_changed, self._seen)
 
     def restore(self, connection: Connection, turn: Turn) -> None:
@@ -90,8 +96,9 @@ class Desk:
             case Answer():
                 self.notifications.answer(connection, turn, item)
             case Heard():
-                position = self.streams.accept(connection, turn, item.node, item.batch, "deferred")
-                turn.positions[item.batch.stream] = position
+                turn.positions[item.batch.stream] = self.deferred.accept(connection, turn, item.node, item.batch)
+            case Left():
+                self.notifications.left(connection, turn, item.deliveries)
             case Views():
                 self.nodes.observe(connection, turn, item)
 
@@ -112,6 +119,9 @@ class Desk:
                 return Acknowledged(self._term.term, {body.stream: position})
             case LogBatch():
                 return Acknowledged(self._term.term, self.lines.accept(connection, turn, node, body))
+            case LineBatch():
+                position = self.deferred.accept(connection, turn, node, body)
+                return Acknowledged(self._term.term, {body.stream: position})
             case ImportDefinitions():
                 return self.definitions.work(connection, turn, body)
         return Acknowledged(self._term.term)
@@ -132,3 +142,5 @@ class Desk:
         if state == "UP":
             self._reopened(node)
         self.notifications.node_changed(connection, turn, node, state)
+        if state in ("DOWN", "STOPPED"):
+            turn.carried.append(Withdraw(node))

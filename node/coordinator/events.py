@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from noroshi.node.coordinator.states import StateManager
 from noroshi.node.coordinator.turn import Turn
-from noroshi.node.core.receiver import take
-from noroshi.node.wire.messages import EventBatch
+from noroshi.node.core.receiver import Take, take
+from noroshi.node.wire.messages import EventBatch, LineBatch, OutcomeBatch
 from noroshi.store.connection import Connection
 from noroshi.store.tables import nodes, streams
+
+IMMEDIATE = "events"
+"""The kind of streams that are sent by request, whose batches follow one another."""
 
 
 class EventStreams:
@@ -19,19 +22,36 @@ class EventStreams:
 
     def accept(self, connection: Connection, turn: Turn, node: str, batch: EventBatch, kind: str) -> int:
         """Take what is new of a batch; the last sequence taken of its stream afterwards."""
-        last = self._position(connection, batch.stream)
-        taken = take(batch.first, batch.oldest, len(batch.reports), last)
-        if taken is None:
-            return last or 0
-        if taken.lost:
-            self.gap(connection, turn, node, f"{kind} stream", taken.lost)
+        taken = self.take(connection, turn, node, batch, len(batch.reports), kind)
         for report in batch.reports[taken.skip :]:
             seen = (report.event, report.state, report.supplement, report.observed_at)
-            self._states.accept(connection, turn, node, *seen, ordered=kind == "events")
+            self._states.accept(connection, turn, node, *seen, ordered=kind == IMMEDIATE)
+        return taken.position
+
+    def take(
+        self,
+        connection: Connection,
+        turn: Turn,
+        node: str,
+        batch: EventBatch | LineBatch | OutcomeBatch,
+        count: int,
+        kind: str,
+    ) -> Take:
+        """What of a batch of `count` items is new; it counts as taken, to be stored in this same transaction.
+
+        Packets get lost, so a deferred stream that was never seen begins at the oldest its node keeps.
+        """
+        last = self._position(connection, batch.stream)
+        known = batch.oldest - 1 if last is None and kind != IMMEDIATE else last
+        taken = take(batch.first, batch.oldest, count, known)
+        if taken is None:
+            return Take(count, last or 0)
+        if taken.lost:
+            self.gap(connection, turn, node, f"{kind} stream", taken.lost)
         if taken.position != last:
             streams.advance(connection, batch.stream, nodes.node_id(connection, node), kind, taken.position, turn.at)
             self._last[batch.stream] = taken.position
-        return taken.position
+        return taken
 
     def gap(self, connection: Connection, turn: Turn, node: str, source: str, lost: int) -> None:
         """Record as an event that something of a stream can no longer come."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import zmq
 
 from noroshi.node.coordinator.turn import Route
 from noroshi.node.wire import codec
-from noroshi.node.wire.messages import PROTOCOL, EventBatch, LogBatch, Refused, Reply, Request
+from noroshi.node.wire.messages import PROTOCOL, EventBatch, LineBatch, LogBatch, Refused, Reply, Request
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ class Intake:
     def bind(self, node: str, incarnation: bytes) -> None:
         """Packets carry this incarnation for `node`."""
         self._bound[node] = incarnation
+
+    @property
+    def bound(self) -> Mapping[str, bytes]:
+        """The incarnation that the packets of each node carry."""
+        return self._bound
 
     def drain(self) -> list[Asked]:
         """What has arrived, up to a bound; what cannot be worked on is answered at once."""
@@ -85,7 +91,7 @@ class Intake:
             return Refused("protocol", f"protocol {request.protocol}, here {PROTOCOL}", "install the same version")
         if request.cluster != self._cluster:
             return Refused("cluster", f"this is cluster {self._cluster}", "look at 'cluster' and the addresses")
-        if isinstance(request.body, EventBatch | LogBatch):
+        if isinstance(request.body, EventBatch | LogBatch | LineBatch):
             return self._identity(request)
         return None
 

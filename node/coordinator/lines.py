@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from noroshi.node.coordinator import payload
 from noroshi.node.coordinator.definitions import DefinitionManager
 from noroshi.node.coordinator.search import BoundedSearch
@@ -42,14 +44,14 @@ class LogManager:
         return {part.stream: self._accept_part(connection, turn, node, part) for part in batch.parts}
 
     def _accept_part(self, connection: Connection, turn: Turn, node: str, part: LogPart) -> int:
-        taken = take_part(part.start, part.end, self._position(connection, part.stream))
+        taken = take_part(part.start, part.end, self._position(connection, part.stream), part.ends)
         if not taken.taken:
             return taken.position
         if taken.lost:
             self._gap(connection, turn, node, part.source, taken.lost)
         node_id, source_id = self._source_id(connection, node, part.source)
-        if part.lines:
-            self._store(connection, turn, node, source_id, part)
+        if lines := part.lines[taken.skip :]:
+            self._store(connection, turn, node, source_id, msgspec.structs.replace(part, lines=lines))
         streams.advance(connection, part.stream, node_id, "log", taken.position, turn.at)
         self._positions[part.stream] = taken.position
         return taken.position

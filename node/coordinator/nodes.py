@@ -30,6 +30,8 @@ class NodeJudge:
     def __init__(self, cluster: Cluster, own: str, changed: NodeChanged, seen: EventSeen) -> None:
         self._cluster, self._own, self._changed, self._seen = cluster, own, changed, seen
         self._judge = Judge(cluster.names, own, cluster.heartbeat, {})
+        self.alive: frozenset[str] = frozenset()
+        """The nodes whose claims on the shared disk move."""
 
     def restore(self, connection: Connection, turn: Turn) -> None:
         """Go on from what was declared before; every node of the cluster file has a row from now on."""
@@ -50,7 +52,7 @@ class NodeJudge:
 
     def observe(self, connection: Connection, turn: Turn, views: Views) -> None:
         """One period's views."""
-        judgement = self._judge.handle(views, turn.now)
+        judgement = self._judge.handle(views, turn.now, self.alive)
         for node in judgement.nodes:
             table.set_node_state(connection, node.node, node.state.name, turn.at)
             self._changed(connection, turn, node.node, _word(node.state))

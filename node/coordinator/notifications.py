@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from noroshi.node.coordinator import payload
+from noroshi.node.coordinator.riding import Riding
 from noroshi.node.coordinator.turn import Turn
 from noroshi.node.core import actions as act
 from noroshi.node.core.engine import Engine
@@ -20,6 +21,7 @@ from noroshi.node.core.reasons import Reason, named
 from noroshi.node.core.subject import (
     Answered,
     Input,
+    Left,
     NodeChanged,
     NodeState,
     Notify,
@@ -27,7 +29,7 @@ from noroshi.node.core.subject import (
     PendingNotification,
     Subject,
 )
-from noroshi.node.wire.messages import PROTOCOL, Answer, Deliver
+from noroshi.node.wire.messages import PROTOCOL, Answer, Carry, Deliver
 from noroshi.store.connection import Connection
 from noroshi.store.model import Definition
 from noroshi.store.tables import definitions, events, logs
@@ -41,11 +43,17 @@ StoreFailure = Callable[[Connection, Turn, int, str], Sequence[Notify]]
 
 
 class NotificationManager:
-    """Feeds the engine, applies its actions. `cluster` and `term` go into every delivery."""
+    """Feeds the engine, applies its actions. `cluster` and `term` go into every delivery.
 
-    def __init__(self, own_node: str, cluster: str, term: int, slack: float, store_failure: StoreFailure) -> None:
+    `item_most`: bytes of the largest deferred delivery that can ride in a packet.
+    """
+
+    def __init__(
+        self, own_node: str, cluster: str, term: int, slack: float, store_failure: StoreFailure, item_most: int
+    ) -> None:
         self._own_node, self._cluster, self._term, self._slack = own_node, cluster, term, slack
         self._store_failure = store_failure
+        self._riding = Riding(item_most)
         self._definition_names: dict[int, str] = {}
         self._engine: Engine
 
@@ -77,6 +85,12 @@ class NotificationManager:
     def answer(self, connection: Connection, turn: Turn, answer: Answer) -> None:
         """A node says how a delivery went."""
         self._handle(connection, turn, Answered(answer.delivery, answer.outcome, answer.reason, answer.output))
+
+    def left(self, connection: Connection, turn: Turn, deliveries: Sequence[str]) -> None:
+        """These deferred deliveries went out in a packet: their time limits begin."""
+        for delivery in deliveries:
+            self._riding.gone(delivery)
+            self._handle(connection, turn, Left(delivery))
 
     def node_changed(self, connection: Connection, turn: Turn, node: str, state: NodeState) -> None:
         """A node was declared to be in another state."""
@@ -121,6 +135,7 @@ class NotificationManager:
                     self._handle(connection, turn, item)
 
     def _ended(self, connection: Connection, turn: Turn, action: act.AttemptEnded) -> None:
+        self._riding.gone(action.delivery)
         answered = action.outcome != "timeout" and named(action.reason) not in (Reason.WENT_DOWN, Reason.WAS_STOPPED)
         table.end_attempt(
             connection, action.delivery, action.outcome, action.reason, action.output, turn.at, answered=answered
@@ -153,7 +168,12 @@ class NotificationManager:
             timeout=attempt.timeout,
             payload=payload.addressed(attempt.payload, attempt.delivery, name),
         )
+        if attempt.deferred and self._riding.takes(attempt.node, message):
+            turn.carried.append(Carry(attempt.node, message))
+            return
         turn.deliveries.append((attempt.node, message))
+        if attempt.deferred:
+            self._engine.handle(Left(attempt.delivery), turn.now)
 
 
 def _attempt_row(action: act.AttemptStarted | act.AttemptSkipped, outcome: str | None, reason: str = "") -> AttemptRow:

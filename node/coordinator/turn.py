@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from noroshi.node.wire.messages import Deliver, Reply
+from noroshi.node.wire.messages import Carry, Deliver, Reply, Withdraw
 
 Route = list[bytes]
 """The routing frames of a request, given back with its reply."""
@@ -22,4 +22,6 @@ class Turn:
     at: int
     replies: list[tuple[Route, Reply]] = field(default_factory=list)
     deliveries: list[tuple[str, Deliver]] = field(default_factory=list)
+    carried: list[Carry | Withdraw] = field(default_factory=list)
+    """For the daemon's packets, in this order."""
     positions: dict[bytes, int] = field(default_factory=dict)

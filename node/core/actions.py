@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from noroshi.node.core.fig7 import Status
-from noroshi.node.core.subject import Subject
+from noroshi.node.core.subject import CHANGE, Cause, Subject
 from noroshi.store.model import Application, Procedure
 
 
@@ -35,13 +35,15 @@ class Opened(msgspec.Struct, frozen=True):
     definition: str
     version: int
     subject: Subject
+    cause: Cause = CHANGE
 
 
 class AttemptStarted(msgspec.Struct, frozen=True):
     """Store the intent (an attempt without outcome); after the commit send it to `node`.
 
-    `timeout` in seconds is the node's own limit. `node` is resolved: never the default. Crash before the commit: not
-    sent. Crash after it, sent or not: repeated by `restore`.
+    `timeout` in seconds is the node's own limit. `node` is resolved: never the default. `deferred`: it may wait for a
+    periodic packet; the shell says Left when it goes, by whatever way. Crash before the commit: not sent. Crash after
+    it, sent or not: repeated by `restore`.
     """
 
     notification: int
@@ -54,6 +56,7 @@ class AttemptStarted(msgspec.Struct, frozen=True):
     reply: Literal["none", "required"]
     timeout: float
     payload: bytes
+    deferred: bool = False
 
 
 class AttemptRepeated(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ is independent of how many notifications are under way, but for a logarithm in t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
@@ -41,6 +42,7 @@ from noroshi.node.core.reasons import Reason, because, seconds
 from noroshi.node.core.subject import (
     Answered,
     Input,
+    Left,
     NodeChanged,
     NodeState,
     Notify,
@@ -61,6 +63,7 @@ __all__ = [
     "Engine",
     "Input",
     "LateAnswer",
+    "Left",
     "NodeChanged",
     "NodeState",
     "Notify",
@@ -117,6 +120,8 @@ class Engine:
                 self._answered(input)
             case NodeChanged():
                 self._node_changed(input)
+            case Left():
+                self._left(input)
             case _:
                 assert_never(input)
         return self._taken()
@@ -152,9 +157,9 @@ class Engine:
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def _notify(self, input: Notify) -> None:
-        new = Notification.new(self._next_id, input.definition, input.subject)
+        new = Notification.new(self._next_id, input.definition, input.subject, input.cause)
         self._next_id += 1
-        self._actions.append(Opened(new.id, new.definition.name, new.definition.version, new.subject))
+        self._actions.append(Opened(new.id, new.definition.name, new.definition.version, new.subject, new.cause))
         self._enter(new)
 
     def _enter(self, new: Notification) -> None:
@@ -175,6 +180,11 @@ class Engine:
         if lost is not None:
             for attempt in sorted(self._on_node.get(change.node, ()), key=lambda attempt: attempt.order):
                 self._end(attempt, "failed", lost.value, "", Found.NODE_LOST)
+
+    def _left(self, left: Left) -> None:
+        attempt = self._attempts.get(left.delivery)
+        if attempt is not None and attempt.deadline == math.inf:
+            self._limit(attempt)
 
     def _restore(self, past: PendingNotification) -> None:
         old = Notification.restored(past)
@@ -201,9 +211,14 @@ class Engine:
     # --- attempts -------------------------------------------------------------------------------------------------
 
     def _watch(self, attempt: Attempt) -> None:
-        attempt.deadline = self._now + attempt.timeout + self._slack
         self._attempts[attempt.delivery] = attempt
         self._on_node.setdefault(attempt.node, set()).add(attempt)
+        if not attempt.deferred:
+            self._limit(attempt)
+
+    def _limit(self, attempt: Attempt) -> None:
+        """Its time limit begins now."""
+        attempt.deadline = self._now + attempt.timeout + self._slack
         self._deadlines.add(attempt, len(self._attempts))
 
     def _end(
@@ -269,6 +284,8 @@ class Engine:
         return Found.ANOTHER if notification.has_next else Found.NONE_LEFT
 
     def _look_what_it_was(self, notification: Notification) -> Found:
+        if notification.cause.notice == "test":
+            return Found.TEST
         return Found.FAILURE if notification.subject.kind == "failure-event" else Found.ORDINARY
 
     def _done(self, notification: Notification) -> None:
@@ -279,7 +296,8 @@ class Engine:
         self._actions.append(RaiseFailure(notification.id, notification.failure_supplement()))
 
     def _abandon(self, notification: Notification) -> None:
-        self._close(notification, because(Reason.FAILURE_UNTOLD, notification.why_failed()))
+        what = Reason.TEST_FAILED if notification.cause.notice == "test" else Reason.FAILURE_UNTOLD
+        self._close(notification, because(what, notification.why_failed()))
 
     def _close(self, notification: Notification, reason: str) -> None:
         self._actions.append(Closed(notification.id, FINAL[notification.step], reason))
@@ -298,6 +316,7 @@ def _started(attempt: Attempt) -> AttemptStarted:
         reply=destination.reply,
         timeout=attempt.timeout,
         payload=notification.subject.payload,
+        deferred=attempt.deferred,
     )
 
 

@@ -64,6 +64,7 @@ class Found(StrEnum):
     NONE_LEFT = "no group left"
     ORDINARY = "it was not a notification failure"
     FAILURE = "it was a notification failure"
+    TEST = "it was a test"
     RAISED = "notification failure raised"
     STRAGGLER = "an attempt ended that decides nothing any more"
 
@@ -88,13 +89,17 @@ TABLE: Mapping[tuple[Step, Found], Step] = MappingProxyType(
         (Step.TAKE_NEXT, Found.TAKEN): Step.LIVENESS,
         (Step.KIND, Found.ORDINARY): Step.RAISE,
         (Step.KIND, Found.FAILURE): Step.ABANDON,
+        (Step.KIND, Found.TEST): Step.ABANDON,
         (Step.RAISE, Found.RAISED): Step.FIRST_GROUP,
         (Step.DONE, Found.STRAGGLER): Step.DONE,
         (Step.RAISE, Found.STRAGGLER): Step.RAISE,
         (Step.ABANDON, Found.STRAGGLER): Step.ABANDON,
     }
 )
-"""The arrow S11 -> S2 is walked by the new notification that tells of the failure; the failed one stays in S11."""
+"""The arrow S11 -> S2 is walked by the new notification that tells of the failure; the failed one stays in S11.
+
+A test is no news: one that fails is recorded as ended and raises nothing, as a failure of a failure does.
+"""
 
 FINAL: Mapping[Step, Status] = MappingProxyType(
     {Step.DONE: "delivered", Step.RAISE: "failed", Step.ABANDON: "abandoned"}

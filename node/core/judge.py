@@ -12,6 +12,9 @@ remains.
             silence at more than half of the observers, so that a state cannot change more often than that.
   SUSPECT   declared UP, but no observer hears it: for the table of nodes and the engine; no event.
 
+A node that nobody hears and whose claim on the shared disk moves (`claims.py`) runs, cut off: it is not DOWN. It stays
+UP, or is UP again, and the paths from it are told as broken.
+
 A path is FROM the node whose packets are not heard TO the observer that misses them. It is DOWN when the observer has
 lost a node that is UP, and another hears it (or it is the leader's node), for the down time and a period: long enough
 for all to have noticed the same death or goodbye. Of an observer that hears nobody only the path from the leader's node
@@ -23,7 +26,7 @@ Supplements say nothing that is particular to one observer, or changes from time
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +45,7 @@ UP, DOWN, SUSPECT, STOPPED = PeerState.UP, PeerState.DOWN, PeerState.SUSPECT, Pe
 _WORDS: dict[PeerState, State] = {UP: "UP", DOWN: "DOWN", STOPPED: "STOPPED"}
 
 HEARD = "packets heard"
+CLAIMED = "no packets, but its claim on the shared disk is renewed"
 PLANNED = "planned stop"
 
 
@@ -89,9 +93,12 @@ class _Votes:
     down: tuple[str, ...]
     stopped: tuple[str, ...]
     count: int
+    claims: bool = False
 
     def verdict(self, declared: PeerState | None) -> PeerState | None:
         """None: as it was."""
+        if self.claims and not self.up and not self.stopped:
+            return UP
         gone = len(self.down) + len(self.stopped)
         if self.stopped and not self.up and 2 * gone > self.count and len(self.stopped) >= len(self.down):
             return STOPPED
@@ -116,19 +123,23 @@ class Judge:
         }
         self._missed: dict[tuple[str, str], float] = {}  # since when an observer has lost a node that another hears
         self._last: object = None
+        self._alive: Collection[str] = ()
 
     def state(self, node: str) -> PeerState:
         """As last judged; SUSPECT for one that was never declared."""
         return self._shown[node]
 
-    def handle(self, views: Views, now: float) -> Judgement:
-        """Wanted each period. Views of another roster, or of nodes not in the cluster file, are left out."""
+    def handle(self, views: Views, now: float, alive: Collection[str] = ()) -> Judgement:
+        """Wanted each period. Views of another roster, or of nodes not in the cluster file, are left out.
+
+        `alive` are the nodes whose claims move.
+        """
         says = self._says(views) if views.settled else {}
         if self._own not in says:
             return Judgement()
-        if says == self._last and not self._missed:
+        if (says, alive) == (self._last, self._alive) and not self._missed:
             return Judgement()
-        self._last = says
+        self._last, self._alive = says, alive
         hearing = {node for node, states in says.items() if self._hears_anyone(node, states)}
         events, nodes = self._judge_nodes(says, hearing)
         return Judgement((*events, *self._judge_paths(says, hearing, now)), tuple(nodes))
@@ -170,14 +181,16 @@ class Judge:
         for node in observers:
             state = says[node][index]
             by[DOWN if state is STOPPED and (name, node) in self._broken else state].append(node)
-        return _Votes(tuple(sorted(by[UP])), tuple(sorted(by[DOWN])), tuple(sorted(by[STOPPED])), len(observers))
+        up, down, stopped = (tuple(sorted(by[state])) for state in (UP, DOWN, STOPPED))
+        return _Votes(up, down, stopped, len(observers), name in self._alive)
 
     def _declare(self, name: str, votes: _Votes) -> list[Declared]:
         verdict = votes.verdict(self._declared.get(name))
         if verdict is None or verdict is self._declared.get(name):
             return []
         self._declared[name] = verdict
-        said = {UP: (HEARD, votes.up), DOWN: (self._silence, votes.down), STOPPED: (PLANNED, votes.stopped)}[verdict]
+        heard = HEARD if votes.up else CLAIMED
+        said = {UP: (heard, votes.up), DOWN: (self._silence, votes.down), STOPPED: (PLANNED, votes.stopped)}[verdict]
         return [Declared(server_event(name), _WORDS[verdict], *said)]
 
     def _show(self, name: str, votes: _Votes) -> list[NodeState]:
@@ -212,7 +225,9 @@ class Judge:
         """UP, and somebody's packets show it."""
         if self._declared.get(sender) is not UP:
             return False
-        return sender == self._own or any(states[index] is UP for node, states in says.items() if node != sender)
+        if sender == self._own or sender in self._alive:
+            return True
+        return any(states[index] is UP for node, states in says.items() if node != sender)
 
     def _mend(self, path: tuple[str, str]) -> list[Declared]:
         if path not in self._broken:

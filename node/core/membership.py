@@ -203,6 +203,7 @@ class Membership:
     def views(self, now: float) -> Views:
         """For the judge: the own view first, then those of the peers heard within the suspect time."""
         heard = [peer for peer in self._peers.values() if self._shown(peer) is PeerState.UP and peer.view]
+        leader = self.leader(now)
         return Views(
             views=[
                 PeerView(self.own, self.incarnation, self.view()),
@@ -210,6 +211,7 @@ class Membership:
             ],
             stopped=[peer.name for peer in self._peers.values() if peer.state is PeerState.STOPPED],
             settled=self.settled(now),
+            leader_term=leader.term if leader is not None else 0,
         )
 
     def silent(self, now: float) -> list[str]:
@@ -281,10 +283,10 @@ class Membership:
     def _aged(self, peer: _Peer, now: float) -> PeerState:
         if peer.state in (PeerState.DOWN, PeerState.STOPPED):
             return peer.state
-        silence = now - peer.heard_at
-        if silence >= self._down_after:
+        # Written as `next_deadline` computes it: rounded otherwise, a tick at the deadline could find nothing to do.
+        if now >= peer.heard_at + self._down_after:
             return PeerState.DOWN
-        return PeerState.SUSPECT if silence >= self._suspect_after else peer.state
+        return PeerState.SUSPECT if now >= peer.heard_at + self._suspect_after else peer.state
 
     def _become(self, peer: _Peer, state: PeerState, observations: list[Observation]) -> None:
         if peer.state is not state:

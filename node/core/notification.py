@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from noroshi.node.core.fig7 import FINAL, Found, Step, judge
 from noroshi.node.core.reasons import Reason, because, shorten
-from noroshi.node.core.subject import Outcome, PastAttempt, PendingNotification, Subject
+from noroshi.node.core.subject import CHANGE, Cause, Outcome, PastAttempt, PendingNotification, Subject
 from noroshi.store.model import FAILURE_EVENT, Definition, Destination
 
 NOWHERE = (Destination(priority=1),)
@@ -34,7 +35,8 @@ def in_order(definition: Definition) -> tuple[Destination, ...]:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One destination tried or skipped. `outcome` None: under way, until `deadline` (monotonic seconds)."""
+    """One destination tried or skipped. `outcome` None: under way, until `deadline` (monotonic seconds, infinite while
+    a deferred one waits for its packet)."""
 
     notification: Notification
     number: int
@@ -54,6 +56,10 @@ class Attempt:
         return self.notification.plan[self.number]
 
     @property
+    def deferred(self) -> bool:
+        return self.notification.definition.delivery == "deferred"
+
+    @property
     def timeout(self) -> float:
         """The node's time limit, seconds: the destination's own or the definition's."""
         own = self.destination.timeout
@@ -69,6 +75,7 @@ class Notification:
     subject: Subject
     plan: tuple[Destination, ...]
     step: Step
+    cause: Cause = CHANGE
     attempts: list[Attempt] = field(default_factory=list)
     first: int = 0
     end: int = 0
@@ -77,7 +84,9 @@ class Notification:
     waiting: int = 0
 
     @classmethod
-    def new(cls, number: int, definition: Definition | None, subject: Subject) -> Notification:
+    def new(
+        cls, number: int, definition: Definition | None, subject: Subject, cause: Cause = CHANGE
+    ) -> Notification:
         """One that stands before its first group: at S1, or at S11 where it tells of a failure, past S1.
 
         Raises ValueError where nothing is defined for what is no notification failure: S1 ends that.
@@ -86,12 +95,13 @@ class Notification:
             raise ValueError(f"notification {number}: nothing is defined for {subject.about}")
         used = definition or UNDEFINED
         step = Step.RAISE if subject.kind == "failure-event" else Step.DEFINED
-        return cls(number, used, subject, in_order(used), step)
+        plan = in_order(used) if cause.plan is None else cause.plan.destinations
+        return cls(number, used, subject, plan, step, cause)
 
     @classmethod
     def restored(cls, past: PendingNotification) -> Notification:
         """One as the database has it, resting where it rested. Raises ValueError if its attempts do not fit."""
-        new = cls.new(past.id, past.definition, past.subject)
+        new = cls.new(past.id, past.definition, past.subject, past.cause)
         for number, row in enumerate(past.attempts):
             new._take_up(number, row)
         if past.attempts:
@@ -107,6 +117,10 @@ class Notification:
         self.add(attempt, skipped=row.outcome == "skipped", reason=row.reason)
         if row.outcome not in (None, "skipped"):
             self.ended(attempt, row.outcome, row.reason)
+
+    @property
+    def enough(self) -> Literal["any", "all"]:
+        return self.definition.enough if self.cause.plan is None else self.cause.plan.enough
 
     @property
     def has_next(self) -> bool:
@@ -145,11 +159,11 @@ class Notification:
 
     def verdict(self) -> Found:
         """S6: how the present group stands."""
-        return judge(self.definition.enough, self.delivered, self.failed, self.waiting)
+        return judge(self.enough, self.delivered, self.failed, self.waiting)
 
     def why_delivered(self) -> str:
         nodes = [attempt.node for attempt in self.attempts[self.first :] if attempt.outcome == "delivered"]
-        kept = Reason.ALL_DELIVERED if self.definition.enough == "all" else Reason.ONE_DELIVERED
+        kept = Reason.ALL_DELIVERED if self.enough == "all" else Reason.ONE_DELIVERED
         return because(kept, ", ".join(nodes))
 
     def why_failed(self) -> str:

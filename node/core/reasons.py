@@ -31,6 +31,10 @@ class Reason(StrEnum):
     ALL_DELIVERED = "every live destination delivered"
     NO_GROUP_LEFT = "no group left"
     FAILURE_UNTOLD = "no group left for a notification failure"
+    TEST_FAILED = "a test, and no group left"
+
+    # held back, no attempt made
+    SILENCED = "silenced"
 
     # duplicate control
     SAME = "same state and supplement as the current one"

@@ -5,6 +5,8 @@ The receiver keeps the last sequence of each stream in the transaction of the da
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -37,17 +39,24 @@ def take(first: int, oldest: int, count: int, last: int | None) -> Take | None:
 
 @dataclass(frozen=True)
 class LogTake:
-    """`taken`: store the part's lines. `position` is where the stream stands now; the sender goes on from there."""
+    """`taken`: store the part's lines from index `skip` on. `position` is where the stream stands now; the sender goes
+    on from there. `lost` bytes can no longer come."""
 
     taken: bool
     position: int
     lost: int = 0
+    skip: int = 0
 
 
-def take_part(start: int, end: int, last: int | None) -> LogTake:
-    """Bytes [start, end) of a log stream whose offset `last` was taken before, None when it was never seen."""
+def take_part(start: int, end: int, last: int | None, ends: Sequence[int] = ()) -> LogTake:
+    """Bytes [start, end) of a log stream whose offset `last` was taken before, None when it was never seen.
+
+    A part that begins before `last` and ends behind it is taken where `ends` tells which of its lines are new.
+    """
     if last is None or start == last:
         return LogTake(True, end)
     if start > last:
         return LogTake(True, end, lost=start - last)
+    if ends and end > last:
+        return LogTake(True, end, skip=bisect_right(ends, last))
     return LogTake(False, last)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from noroshi.node.core.fig7 import Status
-from noroshi.store.model import Definition
+from noroshi.store.model import Definition, Destination
 
 NodeState = Literal["UP", "SUSPECT", "DOWN", "STOPPED"]
 Outcome = Literal["delivered", "failed", "timeout", "skipped"]
@@ -34,6 +34,29 @@ class Subject(msgspec.Struct, frozen=True):
     failure_of: int | None = None
 
 
+Notice = Literal["change", "resumed", "repeat", "escalation", "recovery", "summary", "test"]
+"""Why a notification is begun: an event changed or a line came; what was held back is still so; nobody has
+acknowledged, told again or to the next group; it is over; how much was held back; or somebody asked for a test."""
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whom a notification tells, where that is not the definition's own destinations in their order."""
+
+    destinations: tuple[Destination, ...]
+    enough: Literal["any", "all"] = "any"
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why a notification is begun, of which open trouble (`following.py`), and with which plan."""
+
+    notice: Notice = "change"
+    trouble: int | None = None
+    plan: Plan | None = None
+
+
+CHANGE = Cause()
+
+
 # --- inputs ------------------------------------------------------------------------------------------------------
 
 
@@ -45,6 +68,7 @@ class Notify(msgspec.Struct, frozen=True):
 
     definition: Definition | None
     subject: Subject
+    cause: Cause = CHANGE
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -63,7 +87,13 @@ class NodeChanged(msgspec.Struct, frozen=True):
     state: NodeState
 
 
-Input = Notify | Answered | NodeChanged
+class Left(msgspec.Struct, frozen=True):
+    """A deferred delivery is on its way: its time limit begins (spec 5). Any other delivery: nothing happens."""
+
+    delivery: str
+
+
+Input = Notify | Answered | NodeChanged | Left
 
 
 # --- what the database kept, for Engine.restore ------------------------------------------------------------------
@@ -91,3 +121,4 @@ class PendingNotification(msgspec.Struct, frozen=True):
     subject: Subject
     status: Literal["pending"] | Status
     attempts: tuple[PastAttempt, ...]
+    cause: Cause = CHANGE

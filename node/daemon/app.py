@@ -58,10 +58,21 @@ def run(config: Path) -> int:
         problems = check_pair(node, cluster)
         if problems:
             raise ConfigError(problems)
+        _refuse_curve(cluster)
         asyncio.run(Daemon(node, cluster).run())
     finally:
         lock.release()
     return 0
+
+
+def _refuse_curve(cluster: Cluster) -> None:
+    """Better no daemon than one that is believed to be protected."""
+    if cluster.security != "none":
+        raise NoroshiError(
+            f"security: {cluster.security}",
+            why="this version neither encrypts nor authenticates",
+            hint="set it to none and keep the ports on a network of the cluster's own, or behind WireGuard",
+        )
 
 
 class Daemon:

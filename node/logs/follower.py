@@ -1,6 +1,7 @@
 """Reads one incarnation of a source: bytes in, parts of selected lines out, the position behind them.
 
 Rules: what a part covers begins where the last one ended, so bytes without a selected line leave no gap between parts.
+Deferred lines are sent with the offset behind each, for they travel in pieces.
 A part stays until it is acknowledged; only then the saved position moves past it. After every read the file's first
 bytes are compared again: a read that a truncation overtook is thrown away. A last line without its newline waits.
 """
@@ -10,6 +11,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate
+
+import msgspec
 
 from noroshi.node.logs.directory import READ_FLAGS, identity_of
 from noroshi.node.logs.lines import MOST_LINES, LongLine, split, text, whole_lines
@@ -183,7 +187,9 @@ class Follower:
         lines = self._lines(block, whole)
         self._counts["bytes"] += self.read_at - read_from
         if lines:
-            self._keep(self.selection.of(lines), read_from, now_us)
+            selected = self.selection.of(lines)
+            ends = _ends(selected, lines, block, read_from, self.read_at) if self.deferred else []
+            self._keep(selected, ends, read_from, now_us)
 
     def _lines(self, block: bytes, whole: bool) -> list[str]:
         """The lines that the block completes; moves on behind them."""
@@ -215,7 +221,7 @@ class Follower:
         self.read_at = self._scanned = offset
         self._long = None
 
-    def _keep(self, lines: list[str], read_from: int, now_us: int) -> None:
+    def _keep(self, lines: list[str], ends: list[int], read_from: int, now_us: int) -> None:
         if not lines:
             return
         self._counts["lines"] += len(lines)
@@ -223,11 +229,12 @@ class Follower:
         waiting = self.pending[-1] if self.pending else None
         if waiting is not None and _joins(waiting, weight, len(lines)):
             waiting.part.lines.extend(lines)
+            waiting.part.ends.extend(ends)
             waiting.part = _until(waiting.part, self.read_at)
             waiting.weight += weight
             return
         start = self.pending[-1].part.end if self.pending else self.stored
-        part = LogPart(self.stream, shown(self.source), start, self.read_at, now_us, lines)
+        part = LogPart(self.stream, shown(self.source), start, self.read_at, now_us, lines, ends)
         self.pending.append(Prepared(part, read_from, weight))
 
     # --- sending ---
@@ -280,7 +287,7 @@ class Follower:
         self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
         if self.pending:
             part = self.pending[0].part
-            self.pending[0].part = LogPart(part.stream, part.source, position, part.end, part.observed_at, part.lines)
+            self.pending[0].part = msgspec.structs.replace(part, start=position)
 
     def _as_position(self, offset: int) -> Position:
         return Position(
@@ -305,7 +312,16 @@ def shown(path: str) -> str:
 
 
 def _until(part: LogPart, end: int) -> LogPart:
-    return LogPart(part.stream, part.source, part.start, end, part.observed_at, part.lines)
+    return msgspec.structs.replace(part, end=end)
+
+
+def _ends(selected: list[str], lines: list[str], block: bytes, start: int, end: int) -> list[int]:
+    """The offset behind each selected line. `lines` are what the block completed, bytes [start, end) of the file."""
+    if len(lines) == 1:  # it may have begun in an earlier block
+        return [end] * len(selected)
+    behind = accumulate(len(line) + 1 for line in block[: end - start].split(b"\n"))
+    pairs = zip(lines, behind, strict=False)  # what follows the last newline is nothing
+    return [start + next(offset for line, offset in pairs if line is wanted) for wanted in selected]
 
 
 def _joins(waiting: Prepared, weight: int, count: int) -> bool:

@@ -222,7 +222,7 @@ class Watcher:
         if seen is None:
             _without_directory(followers)
             return
-        settled = seen.steady and self._apply(decisions, seen, now)
+        settled = self._apply(decisions, seen, now) and seen.steady
         decided = {decision.known.stream for decision in decisions if not isinstance(decision, Begin)}
         for follower in followers:
             follower.absent = follower.stream not in decided and follower.descriptor is None

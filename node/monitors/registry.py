@@ -16,4 +16,4 @@ MONITORS: dict[str, Callable[[str, Mapping[str, object]], Monitor]] = {
 
 def build(node: str, configured: Mapping[str, Mapping[str, object]]) -> dict[str, Monitor]:
     """Those configured; the node file's reader fills in the defaults, and leaves out what is turned off."""
-    return {name: MONITORS[name](node, options) for name, options in configured.items()}
+    return {name: MONITORS[name](node, options) for name, options in configured.items() if name in MONITORS}

@@ -42,7 +42,11 @@ class EventBatch(msgspec.Struct, frozen=True, tag="events"):
 
 
 class LogPart(msgspec.Struct, frozen=True, array_like=True):
-    """The selected lines of bytes [start, end) of one incarnation of one source, in file order."""
+    """The selected lines of bytes [start, end) of one incarnation of one source, in file order.
+
+    `ends`: the offset behind each line, where the lines are deferred: such a part may be split, and whoever has taken
+    some of it tells the rest apart. Empty otherwise.
+    """
 
     stream: bytes
     source: str
@@ -50,11 +54,24 @@ class LogPart(msgspec.Struct, frozen=True, array_like=True):
     end: int
     observed_at: int
     lines: list[str]
+    ends: list[int] = []
 
 
 class LogBatch(msgspec.Struct, frozen=True, tag="logs"):
     """Parts of any number of sources; taken or refused part by part."""
 
+    parts: list[LogPart]
+
+
+class LineBatch(msgspec.Struct, frozen=True, tag="deferred-logs"):
+    """Deferred lines of one node, in order, as `EventBatch` has events: what is taken is told by the sequence.
+
+    They come out of packets; with a line that is too big for one they are sent at once, all that waits before it too.
+    """
+
+    stream: bytes
+    first: int
+    oldest: int
     parts: list[LogPart]
 
 
@@ -72,7 +89,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Asks who leads; answered by `Acknowledged` with no positions."""
 
 
-RequestBody = EventBatch | LogBatch | ImportDefinitions | Ping
+RequestBody = EventBatch | LogBatch | LineBatch | ImportDefinitions | Ping
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -140,16 +157,29 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     output: str = ""
 
 
+class OutcomeBatch(msgspec.Struct, frozen=True, tag="outcomes"):
+    """How deferred deliveries went on one node, in order, as `EventBatch` has events."""
+
+    stream: bytes
+    first: int
+    oldest: int
+    answers: list[Answer]
+
+
 # --- the coordinator's link to its own daemon (run/coordinator.sock, framed) --------------------------------------
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """Daemon to coordinator, first on the link: who the daemon is."""
+    """Daemon to coordinator, first on the link: who the daemon is.
+
+    `item_most`: bytes of the largest item that an empty packet of its carries.
+    """
 
     protocol: int
     cluster: str
     node: str
     incarnation: bytes
+    item_most: int = 0
 
 
 class PeerView(msgspec.Struct, frozen=True, array_like=True):
@@ -164,18 +194,26 @@ class Views(msgspec.Struct, frozen=True, tag="views"):
     """Daemon to coordinator, each period: its own view first, then those of the peers it hears within suspect time.
 
     `stopped` names the nodes that said goodbye. `settled` is false while the daemon judges nobody (after a pause).
+    `leader_term`: of the leader heard within the down time, 0 where none is.
     """
 
     views: list[PeerView]
     stopped: list[str]
     settled: bool
+    leader_term: int = 0
 
 
 class Heard(msgspec.Struct, frozen=True, tag="heard"):
     """Daemon to coordinator: deferred items that came in packets, for one node's stream."""
 
     node: str
-    batch: EventBatch
+    batch: EventBatch | LineBatch | OutcomeBatch
+
+
+class Left(msgspec.Struct, frozen=True, tag="left"):
+    """Daemon to coordinator: these deferred deliveries went out in a packet; now their time limits begin (spec 5)."""
+
+    deliveries: list[str]
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
@@ -198,5 +236,24 @@ class Positions(msgspec.Struct, frozen=True, tag="positions"):
     positions: dict[bytes, int]
 
 
-ToCoordinator = Hello | Views | Heard | Beat
-ToDaemon = Leading | Positions | Beat
+class Carry(msgspec.Struct, frozen=True, tag="carry"):
+    """Coordinator to daemon: a deferred delivery for `node`, to ride in the daemon's packets."""
+
+    node: str
+    message: Deliver
+
+
+class Withdraw(msgspec.Struct, frozen=True, tag="withdraw"):
+    """Coordinator to daemon: `node` is gone, and with it what was to be carried to it."""
+
+    node: str
+
+
+class Busy(msgspec.Struct, frozen=True, tag="busy"):
+    """Coordinator to daemon: a long step begins; no answer for so many seconds is no reason to end it."""
+
+    seconds: float
+
+
+ToCoordinator = Hello | Views | Heard | Left | Beat
+ToDaemon = Leading | Positions | Carry | Withdraw | Beat | Busy

@@ -17,6 +17,7 @@ from noroshi.store.config.node import (
     check_pair,
     load_node,
 )
+from noroshi.store.config.signals import SignalRule
 
 __all__ = [
     "MONITORS",
@@ -28,6 +29,7 @@ __all__ = [
     "NodeAddress",
     "NodeConfig",
     "NotifierConfig",
+    "SignalRule",
     "check_pair",
     "load_cluster",
     "load_node",

@@ -10,12 +10,13 @@ from typing import Any
 
 from noroshi.store import applications, kinds, validation, yamlfile
 from noroshi.store.config.cluster import Cluster
-from noroshi.store.config.monitors import MONITORS, defaults
+from noroshi.store.config.monitors import defaults, monitors
+from noroshi.store.config.signals import SignalRule, signals
 from noroshi.store.errors import Problem
 from noroshi.store.matching import NamePattern
 from noroshi.store.model import Application, Procedure
 from noroshi.store.validation import Field, Given, Report, Rule, record
-from noroshi.store.yamlfile import Scalar, Value
+from noroshi.store.yamlfile import Value
 
 MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path, as Linux limits it."""
@@ -83,6 +84,8 @@ class NodeConfig:
     events: EventFilter = EventFilter()
     monitors: dict[str, dict[str, object]] = field(default_factory=defaults)
     notifier: NotifierConfig = NotifierConfig()
+    signals: tuple[SignalRule, ...] = ()
+    """What signals sent to the node daemon raise."""
     node_place: tuple[int, int] = field(default=(0, 0), compare=False)
     """Line and column of the node's name in `file`."""
 
@@ -163,23 +166,6 @@ _NOTIFIER = record(
 )
 
 
-def _monitors(value: Value, report: Report) -> dict[str, dict[str, object]]:
-    given = _MONITORS(value, report)
-    return {name: options for name, options in {**defaults(), **given}.items() if options is not None}
-
-
-def _monitor(key: Scalar, value: Value, report: Report) -> dict[str, object] | None:
-    """The options of one monitor; None where the file says false."""
-    if key.text not in MONITORS:
-        raise report.refuse(key, f"unknown monitor {key.text!r}", validation.suggestion(key.text, MONITORS))
-    if isinstance(value, Scalar) and value.value is False:
-        return None
-    return MONITORS[key.text].kind(key.text)(value, report)
-
-
-_MONITORS = validation.mapping_of("monitors", kinds.text("monitor"), _monitor)
-
-
 def _short_enough(given: Given) -> None:
     longest = len(bytes(given.values["run"] / _LONGEST_SOCKET))
     if longest > MAX_SOCKET_PATH:
@@ -203,8 +189,9 @@ _NODE = record(
         "run": Field(kinds.path("run")),
         "logs": Field(validation.list_of("logs", _LOG_RULE), ()),
         "events": Field(_EVENTS, EventFilter()),
-        "monitors": Field(_monitors, defaults()),
+        "monitors": Field(monitors, defaults()),
         "notifier": Field(_NOTIFIER, NotifierConfig()),
+        "signals": Field(signals, ()),
     },
     lambda **values: values,
     [Rule(("run",), _short_enough), Rule(("shared", "state", "run"), _own_directories)],

@@ -140,6 +140,8 @@ class World:
         self.wakes: list[tuple[float, int]] = []
         self.died: dict[str, float] = {}
         self.returned: dict[str, float] = {}
+        self.died_at: dict[int, float] = {}
+        self.dead_seconds = 0.0
 
     def run(self) -> Result:
         for node in self.nodes:
@@ -170,9 +172,13 @@ class World:
     def _strike(self, at: float, dies: bool, index: int) -> None:
         if dies:
             self.nodes[index].alive = False
+            self.died_at[index] = at
             self.died[self.names[index]] = at
             return
+        meter = self.nodes[index].meter
         self.nodes[index] = self._born(index, at)
+        self.nodes[index].meter = meter
+        self.dead_seconds += at - self.died_at[index]
         self.returned[self.names[index]] = at
         heapq.heappush(self.wakes, (self.nodes[index].due, index))
 
@@ -301,7 +307,7 @@ class World:
 
     def _finished(self) -> Result:
         result = self.result
-        result.node_seconds = sum(self.seconds for _ in self.nodes)
+        result.node_seconds = self.seconds * len(self.nodes) - self.dead_seconds
         result.leader_cpu = 100 * self.leader.meter.seconds / self.seconds
         sample = self.nodes[min(1, len(self.nodes) - 1)]
         result.cpu = 100 * sample.meter.seconds / self.seconds

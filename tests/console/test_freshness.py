@@ -31,18 +31,18 @@ GOOD = Health(100.0, NOW)
         (
             Freshness(Health(), 100.0),
             112.0,
-            "DISK NOT READABLE for 12 s, nothing was read yet: it does not answer",
+            "DISK NOT READABLE 12 s, nothing was read yet: it does not answer",
         ),
         (
             Freshness(GOOD, 0.0, LED),
             112.0,
-            "DISK NOT READABLE for 12 s, showing what was read at 03:04:05Z: it does not answer",
+            "DISK NOT READABLE 12 s, showing what was read at 03:04:05Z: it does not answer",
         ),
         (Freshness(Health(100.0, NOW, "input/output error"), 0.0, LED), 100.5, ""),
         (
             Freshness(Health(100.0, NOW, "input/output error\x1b[2J"), 0.0, GONE),
             102.0,
-            "DISK NOT READABLE for 2 s, showing what was read at 03:04:05Z: input/output error␛[2J",
+            "DISK NOT READABLE 2 s, showing what was read at 03:04:05Z: input/output error␛[2J",
         ),
         (
             Freshness(Health(None, None, "no database yet", True), 0.0, LED),
@@ -52,7 +52,7 @@ GOOD = Health(100.0, NOW)
         (
             Freshness(Health(100.0, NOW, "no database yet", True), 0.0, LED),
             105.0,
-            "DISK NOT READABLE for 5 s, showing what was read at 03:04:05Z: no database yet",
+            "DISK NOT READABLE 5 s, showing what was read at 03:04:05Z: no database yet",
         ),
         (
             Freshness(GOOD, 0.0, GONE, NOW - 5 * SECOND, NOW - 9 * SECOND),
@@ -105,7 +105,7 @@ def test_a_disk_that_vanishes_is_said_and_what_was_read_stays_and_it_recovers(fi
         async with console(filled) as shown:
             await shown.shows("app/orders")
             shared.rename(away)
-            await shown.shows("DISK NOT READABLE for", "showing what was read at")
+            await shown.shows("DISK NOT READABLE", "showing what was read at")
             assert "app/orders" in shown.text
             away.rename(shared)
             await shown.until("no such warning", lambda: "DISK" not in shown.text)
@@ -123,7 +123,7 @@ def test_a_disk_that_hangs_is_said_and_does_not_keep_the_operator(filled: Path) 
             await shown.shows("app/orders")
             mark.unlink()
             os.mkfifo(mark)
-            await shown.shows("DISK NOT READABLE for", "it does not answer")
+            await shown.shows("DISK NOT READABLE", "it does not answer")
             await shown.press("j", "2")
             await shown.shows("FOLLOWING", "giving up on db2")
             return time.monotonic()

@@ -18,6 +18,7 @@ from noroshi.store.config import (
     LogRule,
     NodeAddress,
     NotifierConfig,
+    SignalRule,
     check_pair,
     load_cluster,
     load_node,
@@ -142,7 +143,29 @@ def test_a_node_with_everything(tmp_path: Path) -> None:
         LogRule("/var/log/all"),
     )
     assert node.events == EventFilter(("server/*", "raid/**"), ("server/test*",))
-    assert node.monitors == {"filesystem": {"interval": 10.0, "root": Path("/"), "warning": 80, "error": 97}}
+    assert "raid" not in node.monitors
+    assert node.monitors["filesystem"] == {
+        "interval": 10.0,
+        "root": Path("/"),
+        "warning": 80,
+        "error": 97,
+        "write": ("/srv",),
+    }
+    assert node.monitors["unit"]["command"] == ("/usr/bin/sudo", "/bin/systemctl")
+    assert node.monitors["smart"]["command"] == ("/usr/sbin/smartctl",)
+    assert node.monitors["link"]["addresses"] == ("192.0.2.7", "2001:db8::7")
+    assert node.monitors["command/backup"] == {
+        "name": "backup",
+        "run": ("/usr/local/bin/check_backup", "--age", "1d"),
+        "interval": 300.0,
+        "timeout": 30.0,
+        "match": "fresh|new",
+    }
+    assert (node.monitors["command/load"]["interval"], node.monitors["command/load"]["timeout"]) == (60.0, 10.0)
+    assert node.signals == (
+        SignalRule("USR1", "app/batch", "STARTED"),
+        SignalRule("RTMIN+3", "app/batch", "ENDED", "by hand"),
+    )
     assert node.notifier == NotifierConfig(
         (str(Path("/usr/local/bin/page")), str(tmp_path / "bin/local")),
         "noroshi",
@@ -155,6 +178,7 @@ def test_what_is_left_out_of_a_node_has_the_documented_default(tmp_path: Path) -
     assert (node.logs, node.events, node.notifier) == ((), EventFilter(), NotifierConfig())
     assert node.notifier.default is None
     assert set(node.monitors) == set(MONITORS)
+    assert node.signals == ()
     assert node.monitors["raid"]["interval"] == 30.0
 
 

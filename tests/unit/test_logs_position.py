@@ -295,7 +295,7 @@ class Reader:
         self.looked = False
 
     def facts(self) -> list[Fact]:
-        found = [
+        return [
             Fact(
                 path,
                 DEVICE,
@@ -308,7 +308,6 @@ class Reader:
             )
             for path, inode in self.disk.names.items()
         ]
-        return found
 
     def look(self, most: int, resumed: bool = False) -> None:
         inodes = {inode.number: inode for inode in self.disk.names.values()}

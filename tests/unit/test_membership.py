@@ -116,6 +116,21 @@ def test_next_deadline_is_when_a_tick_changes_something() -> None:
     assert membership.next_deadline(8.25) == math.inf
 
 
+@given(st.floats(0, 1e6), st.floats(0.05, 60))
+def test_a_tick_at_the_deadline_always_changes_something(now: float, interval: float) -> None:
+    membership = Membership(NAMES, "a", b"own-inc.", Heartbeat(interval=interval), now)
+    for name in "bc":
+        membership.heard(header(name, 1), now)
+    now += interval
+    membership.tick(now)
+    for _ in range(2):  # SUSPECT, DOWN
+        while now < membership.next_deadline(now):
+            now = min(now + interval, membership.next_deadline(now))
+            changes = membership.tick(now)
+        assert len(changes) == 2
+    assert membership.next_deadline(now) == math.inf
+
+
 class TestIncarnations:
     def test_a_restart_is_noted_once_and_its_leftovers_are_ignored(self) -> None:
         membership = member()

@@ -23,9 +23,11 @@ from yaml_cases import (
     SMALL_NODE,
 )
 
-from noroshi.store import definitions
+from noroshi.store import definitions, kinds
 from noroshi.store.config import MONITORS, load_cluster, load_node
+from noroshi.store.config.monitors import COMMAND, COMMAND_FIELDS
 from noroshi.store.errors import ConfigError
+from noroshi.store.validation import Field
 
 KINDS = ("cluster", "node", "definitions")
 
@@ -39,6 +41,10 @@ BEYOND_A_SCHEMA = (
     "is the shared directory",
     "a second definition",
     "Possible nested set",
+    "must be from 1s to 30d",
+    "must be from 100ms to 1h",
+    "is not an IP address",
+    "a second command named",
 )
 """What takes several values, a sum or the machine to see; every other message has its rule in the schema."""
 
@@ -164,6 +170,31 @@ def test_both_judge_every_small_change_alike(kind: str, text: str, tmp_path: Pat
 
 def test_the_schema_knows_every_monitor_and_option() -> None:
     known = schema("node")["properties"]["monitors"]["properties"]
+    assert set(known.pop(COMMAND)["items"]["properties"]) == set(COMMAND_FIELDS)
     assert set(known) == set(MONITORS)
     for name, monitor in MONITORS.items():
         assert set(known[name]["anyOf"][1]["properties"]) == set(monitor.fields)
+
+
+def test_the_defaults_of_the_schema_are_those_of_the_program() -> None:
+    known = schema("node")["properties"]["monitors"]["properties"]
+    commands = known.pop(COMMAND)["items"]["properties"]
+    for fields, said in [
+        (COMMAND_FIELDS, commands),
+        *((monitor.fields, known[name]["anyOf"][1]["properties"]) for name, monitor in MONITORS.items()),
+    ]:
+        assert {option: _default(fields[option]) for option in said} == {
+            option: each.get("default") for option, each in said.items()
+        }
+
+
+def _default(field: Field) -> object:
+    """As a schema writes it; what is required, empty or nothing has none."""
+    match field.default:
+        case float(seconds):
+            return kinds.format_duration(seconds)
+        case Path() as path:
+            return str(path)
+        case int(number):
+            return number
+    return None

@@ -33,10 +33,10 @@ class Bar(Static):
 
 
 class StaleBanner(Bar):
-    """Says that what is shown is old; takes no room while it is not."""
+    """Says that what is shown is old, on as many lines as it takes; takes no room while there is nothing to say."""
 
     def show(self, text: Text | str) -> None:
-        super().show(text)
+        super().show(Text(text) if isinstance(text, str) else text)
         self.display = bool(self.shown.plain)
 
 

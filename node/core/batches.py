@@ -1,0 +1,82 @@
+"""From items to packets and back to what the coordinator takes: deferred lines are split, runs become batches (spec 5).
+
+Rules: a part of a log is split between lines, each piece with its own bytes [start, end), so that any number of pieces
+may be taken and the rest sent again. An item that cannot be read counts as no longer kept: the coordinator records
+the gap and goes on behind it, for nothing would ever come of sending it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noroshi.node.core.packet import Item, Kind, Run, decode_item
+from noroshi.node.wire.codec import BadMessage, encode
+from noroshi.node.wire.messages import EventBatch, LineBatch, LogPart, OutcomeBatch
+
+Batch = EventBatch | LineBatch | OutcomeBatch
+
+_BATCHES = {Kind.EVENT: EventBatch, Kind.LOG: LineBatch, Kind.OUTCOME: OutcomeBatch}
+_LARGEST = 2**63 - 1
+_HEADS = 8
+"""Bytes by which the heads of two lists may grow."""
+_LINE_COST = 5 + 9
+"""Bytes that a line takes beside its text, at most: its length, its end."""
+
+
+def split(part: LogPart, most: int) -> list[LogPart]:
+    """Pieces that take at most `most` bytes each when encoded, in order; a line too long for that is one by itself.
+
+    A part that does not tell where its lines end is left whole.
+    """
+    if len(part.ends) != len(part.lines) or not part.lines:
+        return [part]
+    pieces, first = [], 0
+    for last in _cuts(part, most):
+        start = part.ends[first - 1] if first else part.start
+        end = part.ends[last - 1] if last < len(part.lines) else part.end
+        lines, ends = part.lines[first:last], part.ends[first:last]
+        pieces.append(LogPart(part.stream, part.source, start, end, part.observed_at, lines, ends))
+        first = last
+    return pieces
+
+
+def _cuts(part: LogPart, most: int) -> list[int]:
+    """Behind which lines the pieces end."""
+    empty = len(encode(LogPart(part.stream, part.source, _LARGEST, _LARGEST, _LARGEST, [], []))) + _HEADS
+    cuts, size = [], empty
+    for index, line in enumerate(part.lines):
+        cost = len(line.encode()) + _LINE_COST
+        if size + cost > most and size > empty:
+            cuts.append(index)
+            size = empty
+        size += cost
+    return [*cuts, len(part.lines)]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a run holds for the coordinator, and what of it could not be read."""
+
+    batches: tuple[Batch, ...]
+    bad: tuple[str, ...]
+
+
+def read(run: Run) -> Reading:
+    """A run of deferred events, lines or outcomes as the coordinator takes it. Raises KeyError for other kinds."""
+    batch = _BATCHES[run.kind]
+    batches: list[Batch] = []
+    bad: list[str] = []
+    first, oldest = run.first, run.oldest
+    items: list[Item] = []
+    for sequence, body in enumerate(run.items, run.first):
+        try:
+            items.append(decode_item(run.kind, body))
+        except BadMessage as error:
+            bad.append(f"item {sequence} of stream {run.stream.hex()}: {error}")
+            if items:
+                batches.append(batch(run.stream, first, oldest, items))  # type: ignore[arg-type]
+            first = oldest = sequence + 1
+            items = []
+    if items or bad:
+        batches.append(batch(run.stream, first, oldest, items))  # type: ignore[arg-type]
+    return Reading(tuple(batches), tuple(bad))
