@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from .disk import create, disk_errors, read_fresh, write_synced
-from .layout import Layout
+from noroshi.store.disk import create, disk_errors, read_fresh, write_synced
+from noroshi.store.layout import Layout
 
 SIZE = 512
 """Bytes of a claim, always."""

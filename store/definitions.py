@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from noroshi.store import applications, kinds, validation
 from noroshi.store.kinds import format_duration
-from noroshi.store.model import Definition, Destination
+from noroshi.store.model import Definition, Destination, Flap, Limit
 from noroshi.store.validation import Field, Given, Kind, Report, Rule, record
 from noroshi.store.yamlfile import Value, flow, read_text
 
@@ -22,7 +23,12 @@ MAX_PRIORITY = 1_000_000
 TIMEOUT = (0.001, 3600.0)
 """Seconds, least and most, of a definition's or a destination's time limit."""
 
+AFTERWARDS = (1.0, 30 * 86400.0)
+"""Seconds, least and most, until it is told again or to the next group."""
+
 OWN_NODE = "the coordinator's own node"
+
+_AFTERWARDS = ("repeat", "escalate", "recovery")
 
 _BLANK = Definition(name="", kind="event")
 _NOWHERE = Destination(priority=1)
@@ -113,6 +119,9 @@ def _known_node(nodes: Collection[str] | None, base: Kind[str]) -> Kind[str]:
 
 _MATCH_TEXT = kinds.text("a name pattern")
 _TIMEOUT = kinds.duration("timeout", *TIMEOUT)
+_WITHIN = Field(kinds.duration("within", 1.0, 86400.0))
+_FLAP = record("flap", {"changes": Field(kinds.integer("changes", 2, 1000)), "within": _WITHIN}, Flap)
+LIMIT = record("limit", {"count": Field(kinds.integer("count", 1, 100_000)), "within": _WITHIN}, Limit)
 
 _EVENT = record(
     "match",
@@ -145,12 +154,26 @@ def _definition(
         "delivery": Field(kinds.choice("delivery", "immediate", "deferred"), _BLANK.delivery),
         "enough": Field(kinds.choice("enough", "any", "all"), _BLANK.enough),
         "timeout": Field(_TIMEOUT, _BLANK.timeout),
+        "limit": Field(LIMIT, None),
         "notify": Field(notify, ()),
     }
+    laws: list[Rule] = []
     if match is _EVENT:
         # Duplicate control is not applied to lines (spec 3.2).
         fields["duplicates"] = Field(kinds.choice("duplicates", "suppress", "allow"), _BLANK.duplicates)
-    return record(what, fields, lambda match, **values: Definition(**match, **values))
+        # A line has no state that could end.
+        fields["repeat"] = Field(kinds.duration("repeat", *AFTERWARDS), None)
+        fields["escalate"] = Field(kinds.duration("escalate", *AFTERWARDS), None)
+        fields["recovery"] = Field(kinds.boolean("recovery"), _BLANK.recovery)
+        fields["flap"] = Field(_FLAP, None)
+        laws = [Rule(("match", key), partial(_needs_states, key)) for key in _AFTERWARDS]
+    return record(what, fields, lambda match, **values: Definition(**match, **values), laws)
+
+
+def _needs_states(key: str, given: Given) -> None:
+    if given.values[key] and not given.values["match"].get("state"):
+        hint = "add `state:` to match, with the states that are trouble; any other is its end"
+        given.note(key, f"{key} needs states that can end", hint)
 
 
 def _destination(nodes: Collection[str] | None) -> Kind[Destination]:
@@ -217,6 +240,17 @@ def _shown(definition: Definition) -> Iterator[tuple[str, str]]:
             yield key, flow(value)
     if definition.timeout != _BLANK.timeout:
         yield "timeout", format_duration(definition.timeout)
+    yield from ((key, shown) for key, shown in _afterwards(definition) if shown not in ("never", "false"))
+
+
+def _afterwards(definition: Definition) -> Iterator[tuple[str, str]]:
+    for key in ("repeat", "escalate"):
+        value = getattr(definition, key)
+        yield key, "never" if value is None else format_duration(value)
+    yield "recovery", flow(definition.recovery)
+    flap, limit = definition.flap, definition.limit
+    yield "flap", f"{{changes: {flap.changes}, within: {format_duration(flap.within)}}}" if flap else "never"
+    yield "limit", f"{{count: {limit.count}, within: {format_duration(limit.within)}}}" if limit else "never"
 
 
 def _match(definition: Definition) -> dict[str, object]:
@@ -276,6 +310,7 @@ def _fields(definition: Definition) -> Iterator[tuple[str, str]]:
     yield from ((key, flow(value)) for key, value in _match(definition).items())
     yield from ((key, flow(getattr(definition, key))) for key in ("duplicates", "delivery", "enough"))
     yield "timeout", format_duration(definition.timeout)
+    yield from _afterwards(definition)
 
 
 def _moves(before: list[str], after: list[str]) -> Iterator[str]:

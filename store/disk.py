@@ -17,7 +17,7 @@ from pathlib import Path
 
 import apsw
 
-from .errors import DiskFailed, DiskFull, NoroshiError, RoleTaken
+from noroshi.store.errors import DiskFailed, DiskFull, NoroshiError, RoleTaken
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 CHUNK = 1 << 20
@@ -143,6 +143,14 @@ def sqlite_errors(connection: apsw.Connection, on: Path) -> Iterator[None]:
                 raise named from error
             cause = cause.__context__
         raise
+
+
+def connect(path: Path, vfs: str) -> apsw.Connection:
+    """Open an existing database for writing. Raises DiskFailed, DiskFull, RoleTaken."""
+    try:
+        return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    except apsw.Error as error:
+        raise name_sqlite_error(error, 0, path) or error from error
 
 
 def name_sqlite_error(error: apsw.Error, number: int, on: Path) -> NoroshiError | None:

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from .disk import create, disk_errors, read_fresh, same_file, write_synced
-from .errors import RoleTaken
-from .layout import Layout
+from noroshi.store.disk import create, disk_errors, read_fresh, same_file, write_synced
+from noroshi.store.errors import RoleTaken
+from noroshi.store.layout import Layout
 
 SIZE = 1024
 """Bytes of the record, always."""

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
 import msgspec
 
-from .disk import read_fresh, write_synced
+from noroshi.store.disk import read_fresh, write_synced
 
 SIZE = 4096
 """Bytes of a mark, always: one block, rewritten in place without changing the file's length."""
@@ -135,5 +136,15 @@ class OwnMark:
         """Go on to the next mark of `phase`, durable on return."""
         self.write(self.value.advanced(phase))
 
+    def end(self) -> None:
+        """Say that the owner will not write to the database again, so that its successor need not wait; then close.
+
+        On a full or broken disk the mark stays as it is, which is safe.
+        """
+        with suppress(OSError):
+            self.write(msgspec.structs.replace(self.value, closed=True))
+        self.close()
+
     def close(self) -> None:
+        """Close and leave the mark as it is."""
         os.close(self.descriptor)

@@ -31,6 +31,20 @@ class Destination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """Seconds; None takes the definition's."""
 
 
+class Flap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """So many changes of one event within so many seconds are flapping."""
+
+    changes: int
+    within: float
+
+
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No more than so many notifications within so many seconds."""
+
+    count: int
+    within: float
+
+
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One definition. For kind "event": `event`, `state`; for kind "log": `node`, `source`, `pattern`."""
 
@@ -47,6 +61,14 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     delivery: Literal["immediate", "deferred"] = "immediate"
     enough: Literal["any", "all"] = "any"
     timeout: float = 10.0
+    repeat: float | None = None
+    """Seconds; told again until somebody acknowledges it."""
+    escalate: float | None = None
+    """Seconds; then the next group is told too, although one has delivered, unless somebody acknowledged it."""
+    recovery: bool = False
+    """Those who heard of it are told when the event has left `state`."""
+    flap: Flap | None = None
+    limit: Limit | None = None
     notify: tuple[Destination, ...] = ()
     version: int = 0
     """Given by the database; 0 before it is stored."""
@@ -66,8 +88,22 @@ def from_json(text: str) -> Definition:
     return _decoder.decode(text)
 
 
-_MAINTENANCE = frozenset({"raid", "memory", "bond", "multipath", "smart", "pool", "nic"})
-_SYSTEM = frozenset({"server", "path", "filesystem", "block", "link", "unit", "command", "monitor"})
+_MAINTENANCE = frozenset({"raid", "memory", "bond", "multipath", "smart", "pool", "nic", "hardware"})
+_SYSTEM = frozenset(
+    {
+        "server",
+        "path",
+        "filesystem",
+        "block",
+        "link",
+        "unit",
+        "pressure",
+        "command",
+        "monitor",
+        "definition",
+        "held-back",
+    }
+)
 _SYSTEM_ALONE = frozenset({"coordinator", FAILURE_EVENT})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from .mark import Owner
+from noroshi.store.mark import Owner
 
 
 @cache

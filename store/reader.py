@@ -19,12 +19,12 @@ from typing import TypeVar
 
 import apsw
 
-from .disk import read_at
-from .errors import NoDatabase, ReadFailed
-from .layout import Layout
-from .mark import Phase, SeenMark, read_mark
-from .schema import MIGRATIONS, version_of
-from .vfs import BlockFile, Snapshot, open_snapshot, refuse_in_writer
+from noroshi.store.disk import read_at
+from noroshi.store.errors import NoDatabase, ReadFailed
+from noroshi.store.layout import Layout
+from noroshi.store.mark import Phase, SeenMark, read_mark
+from noroshi.store.schema import MIGRATIONS, version_of
+from noroshi.store.vfs import BlockFile, Snapshot, open_snapshot, refuse_in_writer
 
 T = TypeVar("T")
 

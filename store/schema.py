@@ -86,12 +86,35 @@ ALTER TABLE notifications ADD COLUMN trouble INTEGER REFERENCES troubles;
 ALTER TABLE notifications ADD COLUMN held_by TEXT;
 CREATE INDEX notifications_trouble ON notifications (trouble) WHERE trouble IS NOT NULL;
 CREATE INDEX notifications_held ON notifications (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX notifications_begun ON notifications (definition, id) WHERE held_by IS NULL;
+
+-- author: the operator who declared it, empty for what a node saw; no part of duplicate control
+ALTER TABLE events ADD COLUMN author TEXT NOT NULL DEFAULT '';
 
 -- a pattern over event names and log sources, or a node under maintenance (the other is empty)
 CREATE TABLE silences (
   id INTEGER PRIMARY KEY, pattern TEXT NOT NULL, node TEXT NOT NULL, author TEXT NOT NULL, comment TEXT NOT NULL,
   begun_at INTEGER NOT NULL, until INTEGER NOT NULL, ended_at INTEGER, ended_by TEXT NOT NULL DEFAULT '');
 CREATE INDEX silences_open ON silences (until) WHERE ended_at IS NULL;
+
+-- an event that somebody has taken on, in the state it had then; until: null for as long as that lasts
+CREATE TABLE acknowledgements (
+  id INTEGER PRIMARY KEY, event TEXT NOT NULL, state TEXT NOT NULL, author TEXT NOT NULL, comment TEXT NOT NULL,
+  created_at INTEGER NOT NULL, until INTEGER, ended_at INTEGER, reason TEXT NOT NULL DEFAULT '');
+CREATE UNIQUE INDEX acknowledgements_open ON acknowledgements (event) WHERE ended_at IS NULL;
+
+-- what a definition with repeat, escalate or recovery told of, until it is over (node/core/following.py)
+CREATE TABLE troubles (
+  id INTEGER PRIMARY KEY, definition TEXT NOT NULL, event TEXT NOT NULL, opened_at INTEGER NOT NULL,
+  status TEXT NOT NULL, floor INTEGER NOT NULL, reached INTEGER NOT NULL, repeat_at INTEGER, escalate_at INTEGER,
+  ended_at INTEGER);
+CREATE UNIQUE INDEX troubles_open ON troubles (definition, event) WHERE status != 'ended';
+
+-- what holds notifications back by itself: flap (definition, event), limit (definition), overall
+CREATE TABLE holds (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, definition TEXT NOT NULL, event TEXT NOT NULL,
+  since INTEGER NOT NULL, until INTEGER, ended_at INTEGER);
+CREATE INDEX holds_standing ON holds (id) WHERE ended_at IS NULL;
 """
 
 
@@ -131,6 +154,7 @@ def migrate(connection: apsw.Connection) -> int:
             connection.execute(f"PRAGMA user_version={number + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # a full disk has rolled back already
+                connection.execute("ROLLBACK")
             raise
     return version_of(connection)

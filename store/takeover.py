@@ -25,15 +25,15 @@ from pathlib import Path
 
 import apsw
 
-from .clock import now_us
-from .disk import CHUNK, create_new, disk_errors, read_at, read_fresh, sync_directory, write_synced
-from .errors import DiskFailed, NoDatabase, ReadFailed, RoleTaken
-from .layout import Layout
-from .lock import LockRecord, RoleLock, read_lock
-from .mark import OTHERS, Mark, Owner, OwnMark, encode, read_mark
-from .process import has_ended, machine, started
-from .reader import NewerSchema, SharedReader
-from .takeover_create import create_database
+from noroshi.store.clock import now_us
+from noroshi.store.disk import CHUNK, create_new, disk_errors, read_at, read_fresh, sync_directory, write_synced
+from noroshi.store.errors import DiskFailed, NoDatabase, ReadFailed, RoleTaken
+from noroshi.store.layout import Layout
+from noroshi.store.lock import LockRecord, RoleLock, read_lock
+from noroshi.store.mark import OTHERS, Mark, Owner, OwnMark, encode, read_mark
+from noroshi.store.process import has_ended, machine, started
+from noroshi.store.reader import NewerSchema, SharedReader
+from noroshi.store.takeover_create import create_database
 
 _TEMPORARY = ".take-"
 _HEADER = 32
@@ -63,9 +63,9 @@ class Role:
     previous: LockRecord | None
 
     def close(self) -> None:
-        """Give everything up, the lock last."""
+        """Give everything up, the lock last. Only for a leader whose connection is closed."""
+        self.mark.end()
         os.close(self.wal)
-        self.mark.close()
         self.lock.close()
 
 
@@ -74,14 +74,15 @@ def take_over(layout: Layout, identity: Identity) -> Role:
     with ExitStack() as undo, disk_errors("cannot take over", layout.shared):
         lock = RoleLock.acquire(layout)
         undo.callback(lock.close)
-        previous, led_before = read_lock(layout), bool(read_fresh(layout.lock, 1))
+        led_before, previous = bool(read_fresh(layout.lock, 1)), read_lock(layout)
         record = raise_term(layout, lock, identity)
         remove_leftovers(layout)
-        former = former_leaders(layout, led_before)  # only now: no earlier candidate installs a mark any more
+        # only now, when no earlier candidate can install a mark any more
+        former = former_leaders(layout, led_before, previous)
         wal = copy_wal(layout, lock, record.token)
         undo.callback(os.close, wal)
         mark = install_mark(layout, lock, first_mark(record, former))
-        undo.callback(mark.close)
+        undo.callback(mark.end)
         create_database(layout.database, temporary(layout.database, record.token), lambda: look(lock, layout))
         undo.pop_all()
         return Role(layout, lock, record, mark, wal, previous)
@@ -246,16 +247,26 @@ def wal_header(path: Path) -> bytes:
 
 def first_mark(record: LockRecord, former: tuple[Owner, ...]) -> Mark:
     """Our own mark, phase normal, naming the leaders not known to have ended."""
-    owner = Owner(record.node, record.term, record.pid, record.incarnation, record.machine, record.started)
-    return Mark(record.term, 0, record.token, owner, unsettled=tuple(o for o in former if not has_ended(o)))
+    unsettled = tuple(owner for owner in former if not has_ended(owner))
+    return Mark(record.term, 0, record.token, _owner(record), unsettled=unsettled)
 
 
-def former_leaders(layout: Layout, led_before: bool) -> tuple[Owner, ...]:
-    """Who may still write to the database. The mark knows: who never installed one never opened the database."""
+def _owner(record: LockRecord) -> Owner:
+    return Owner(record.node, record.term, record.pid, record.incarnation, record.machine, record.started)
+
+
+def former_leaders(layout: Layout, led_before: bool, previous: LockRecord | None) -> tuple[Owner, ...]:
+    """Who may still write to the database.
+
+    The mark knows: who never installed one never opened the database. Where somebody took the mark away, the lock
+    file names the last candidate at least; where there is no database either, nobody has it open.
+    """
     mark = read_mark(layout.mark).mark
-    if mark is None:
-        return (OTHERS,) if led_before else ()
-    return mark.unsettled if mark.closed else (*mark.unsettled, mark.owner)
+    if mark is not None:
+        return mark.unsettled if mark.closed else (*mark.unsettled, mark.owner)
+    if not led_before or not layout.database.exists():
+        return ()
+    return (OTHERS,) if previous is None else (_owner(previous),)
 
 
 def install_mark(layout: Layout, lock: RoleLock, mark: Mark) -> OwnMark:

@@ -14,11 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import apsw
-
-from .disk import create_new, sqlite_errors, sync_directory
-from .errors import DiskFailed, RoleTaken
-from .schema import migrate
+from noroshi.store.disk import connect, create_new, sqlite_errors, sync_directory
+from noroshi.store.errors import DiskFailed, RoleTaken
+from noroshi.store.schema import migrate
 
 PAGE_SIZE = 4096
 VFS = "unix-none"
@@ -36,6 +34,9 @@ def create_database(database: Path, made: Path, look: Callable[[], None]) -> Non
         build(made)
         look()
         link(made, database)
+    except (DiskFailed, OSError):
+        look()  # a successor removes our file: that is not the disk's fault
+        raise
     finally:
         with suppress(FileNotFoundError):
             made.unlink()
@@ -55,7 +56,7 @@ def _exists(database: Path) -> bool:
 
 def build(path: Path) -> None:
     """Fill the file with an empty database in the form that has a write-ahead log, fsynced; nobody else knows it."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=VFS)
+    connection = connect(path, VFS)
     try:
         with sqlite_errors(connection, path):
             connection.pragma("locking_mode", "exclusive")

@@ -22,24 +22,28 @@ from urllib.parse import quote
 
 import apsw
 
-from .disk import read_at
+from noroshi.store.disk import read_at
 
 NAME = "noroshi-snapshot"
 BLOCK = 64 * 1024
 _BLOCKS = 1024
 """Blocks kept at most: a scan of a big table must not fill the memory with what it has passed."""
 
-_written_here: Counter[Path] = Counter()
+_written_here: Counter[tuple[int, Path]] = Counter()
+"""Databases with an open Writer, by process: a forked child has none of its parent's locks to lose."""
 
 
 def writes_here(database: Path, more: int) -> None:
     """The process has begun (1) or ended (-1) to write this database."""
-    _written_here[database.resolve()] += more
+    key = os.getpid(), database.resolve()
+    _written_here[key] += more
+    if not _written_here[key]:
+        del _written_here[key]
 
 
 def refuse_in_writer(database: Path) -> None:
     """RuntimeError in the process that writes the database: it reads through `Writer.read`."""
-    if _written_here[database.resolve()]:
+    if _written_here and (os.getpid(), database.resolve()) in _written_here:
         raise RuntimeError(f"this process writes {database}: opening it again would drop SQLite's lock")
 
 

@@ -13,24 +13,24 @@ descriptor of a file drops all POSIX locks the process has on it, SQLite's exclu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TypeVar
 
 import apsw
 import msgspec
 
-from .disk import disk_errors, sqlite_errors
-from .errors import Deposed, DiskFailed, NoroshiError
-from .layout import Layout
-from .lock import LockRecord, read_lock
-from .mark import Owner
-from .process import has_ended
-from .schema import MIGRATIONS, migrate, version_of
-from .tables import meta
-from .takeover import Identity, Role, take_over
-from .vfs import writes_here
-from .writer_checkpoint import WAL_LIMIT, Checkpoint
+from noroshi.store.disk import connect, disk_errors, sqlite_errors
+from noroshi.store.errors import Deposed, DiskFailed, NoroshiError, RoleTaken
+from noroshi.store.layout import Layout
+from noroshi.store.lock import LockRecord, read_lock
+from noroshi.store.mark import Owner
+from noroshi.store.process import has_ended
+from noroshi.store.schema import MIGRATIONS, migrate, version_of
+from noroshi.store.tables import meta
+from noroshi.store.takeover import Identity, Role, take_over
+from noroshi.store.vfs import writes_here
+from noroshi.store.writer_checkpoint import WAL_LIMIT, Checkpoint
 
 __all__ = ["Identity", "Writer", "lead"]
 
@@ -57,14 +57,17 @@ def lead(layout: Layout, identity: Identity) -> Writer:
         writer = Writer(role, connection)
         undo.pop_all()
         undo.callback(writer.close)
-        writer.begin(identity)
+        try:
+            writer.begin(identity)
+        except Deposed as error:  # before the first commit: we never led
+            raise RoleTaken("the role is taken", on=error.on, why=error.why, hint=error.hint) from error
         undo.pop_all()
         return writer
 
 
 def open_database(layout: Layout) -> apsw.Connection:
     """The one connection, in exclusive write-ahead mode. Raises RoleTaken, DiskFailed, DiskFull."""
-    connection = apsw.Connection(str(layout.database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=VFS)
+    connection = connect(layout.database, VFS)
     try:
         # (N) else closing, a plain exit included, checkpoints without a mark
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -169,29 +172,26 @@ class Writer:
 
         Not while a former leader may still write. Raises Deposed, DiskFailed, DiskFull.
         """
-        size = self.wal_size
-        if not size or (size < WAL_LIMIT and not idle):
-            return False
         with self._final(), self._own_errors():
-            return self._is_alone() and self._checkpoint.run()
+            size = self.wal_size
+            due = size >= WAL_LIMIT or (idle and size > 0)
+            return due and self._is_alone() and self._checkpoint.run()
 
     def previous_leader_ended(self) -> None:
         """Every one of `unsettled` is known to have ended, or the storage fences it: checkpoints are safe now."""
         self._settle(())
 
     def former_ended(self, ended: Callable[[Owner], bool]) -> None:
-        """Those of `unsettled` that `ended` says of are known to have ended, by what the caller knows of their nodes."""
+        """Settle those of `unsettled` that, by what the caller knows of their nodes, have ended."""
         self._settle(tuple(owner for owner in self.unsettled if not ended(owner)))
 
     def close(self) -> None:
-        """Give the role up. The mark says so, that the next leader need not wait for our end."""
+        """Give the role up; the log stays as it is."""
         if self._closed:
             return
         self._closed = True
         try:
             self._connection.close(True)
-            with suppress(OSError):
-                self._role.mark.write(msgspec.structs.replace(self._role.mark.value, closed=True))
         finally:
             writes_here(self._layout.database, -1)
             self._role.close()

@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import apsw
 
-from .disk import same_file
-from .errors import DiskFailed
-from .layout import Layout
-from .mark import OwnMark, Phase
+from noroshi.store.disk import same_file
+from noroshi.store.errors import DiskFailed
+from noroshi.store.layout import Layout
+from noroshi.store.mark import OwnMark, Phase
 
 WAL_LIMIT = 4 * 1024 * 1024
 """Bytes of log at which a checkpoint is due: what a reader takes in memory each time."""
@@ -65,6 +65,7 @@ class Checkpoint:
         """What readers look at must be what we write: nobody may have replaced mark or log."""
         for path, ours in ((self._layout.mark, self._mark.descriptor), (self._layout.wal, self._wal)):
             if not same_file(path, ours):
+                self._look()  # by a successor, most likely
                 hint = "nothing but noroshi may touch the files beside the database"
                 raise DiskFailed("cannot lead on", on=str(path), why="the file was removed or replaced", hint=hint)
 

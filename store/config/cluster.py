@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from noroshi.store import kinds, validation, yamlfile
+from noroshi.store.definitions import LIMIT
+from noroshi.store.model import Limit
 from noroshi.store.validation import Field, Given, Report, Rule, record
 from noroshi.store.yamlfile import Scalar, Value
 
@@ -71,6 +73,8 @@ class Cluster:
     coordinator: Literal["automatic", "external"] = "automatic"
     security: Literal["none", "curve"] = "none"
     keys: Path | None = None
+    limit: Limit | None = None
+    """No more notifications than that, all definitions together."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,6 +173,7 @@ _CLUSTER = record(
         "coordinator": Field(kinds.choice("coordinator", "automatic", "external"), "automatic"),
         "security": Field(kinds.choice("security", "none", "curve"), "none"),
         "keys": Field(kinds.path("keys"), None),
+        "limit": Field(LIMIT, None),
     },
     lambda cluster, **rest: Cluster(cluster, **rest),
     [Rule(("security", "keys"), _keys_for_curve)],

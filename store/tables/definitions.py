@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import apsw
 import msgspec
 
 from noroshi.store import model
 from noroshi.store.model import Definition
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """One version; `definition` None where it removes."""
+
+    name: str
+    version: int
+    definition: Definition | None
+    author: str
+    created_at: int
+    note: str
 
 
 def current(connection: apsw.Connection) -> list[Definition]:
@@ -24,14 +38,36 @@ def at_version(connection: apsw.Connection, name: str, version: int) -> Definiti
     return None if row is None or row[0] is None else _with_version(str(row[0]), version)
 
 
+def newest(connection: apsw.Connection) -> dict[str, int]:
+    """The newest version of every name that ever was, removed ones too: what an edit names as seen."""
+    rows = connection.execute("SELECT name, max(version) FROM definitions GROUP BY name")
+    return {str(name): int(version) for name, version in rows}
+
+
+def versions(connection: apsw.Connection, name: str | None = None) -> list[VersionRow]:
+    """Every version of one definition, or of all, in the order they were made."""
+    rows = connection.execute(
+        "SELECT name, version, body, author, created_at, note FROM definitions WHERE ?1 IS NULL OR name = ?1"
+        " ORDER BY created_at, name, version",
+        (name,),
+    )
+    return [
+        VersionRow(name, version, None if body is None else _with_version(str(body), version), author, at, note)
+        for name, version, body, author, at, note in rows
+    ]
+
+
 def add_version(
-    connection: apsw.Connection, name: str, definition: Definition | None, author: str, created_at: int
+    connection: apsw.Connection, name: str, definition: Definition | None, author: str, created_at: int, note: str = ""
 ) -> int:
-    """Store the next version of `name`, None to remove it; return its number."""
-    newest = next(connection.execute("SELECT coalesce(max(version), 0) FROM definitions WHERE name = ?", (name,)))
-    version = int(newest[0]) + 1
+    """Store the next version of `name`, None to remove it; return its number. `note` says how it came about."""
+    last = next(connection.execute("SELECT coalesce(max(version), 0) FROM definitions WHERE name = ?", (name,)))
+    version = int(last[0]) + 1
     body = None if definition is None else model.to_json(msgspec.structs.replace(definition, version=0))
-    connection.execute("INSERT INTO definitions VALUES (?, ?, ?, ?, ?)", (name, version, body, author, created_at))
+    connection.execute(
+        "INSERT INTO definitions (name, version, body, author, created_at, note) VALUES (?, ?, ?, ?, ?, ?)",
+        (name, version, body, author, created_at, note),
+    )
     return version
 
 

@@ -44,12 +44,13 @@ def add_event(
     node: int,
     observed_at: int,
     stored_at: int,
+    author: str = "",
 ) -> int:
     """Store an event in the history; its id is the order of arrival."""
     connection.execute(
-        "INSERT INTO events (event, category, state, supplement, node, observed_at, stored_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (event, category, state, supplement, node, observed_at, stored_at),
+        "INSERT INTO events (event, category, state, supplement, node, observed_at, stored_at, author)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (event, category, state, supplement, node, observed_at, stored_at, author),
     )
     return connection.last_insert_rowid()
 

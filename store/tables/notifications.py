@@ -9,7 +9,10 @@ import apsw
 
 @dataclass(frozen=True)
 class NotificationRow:
-    """One notification. Exactly one of event_id and log_id is set; `definition` is empty where none was defined."""
+    """One notification. Exactly one of event_id and log_id is set; `definition` is empty where none was defined.
+
+    `notice`, `trouble`, `plan` (JSON) as the schema says; `plan` None is the definition's own.
+    """
 
     id: int
     definition: str
@@ -18,6 +21,9 @@ class NotificationRow:
     log_id: int | None
     failure_of: int | None
     status: str = "pending"
+    notice: str = "change"
+    trouble: int | None = None
+    plan: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,52 @@ class AttemptRow:
 def add_notification(connection: apsw.Connection, row: NotificationRow, created_at: int) -> None:
     """Open a notification, status pending."""
     connection.execute(
-        "INSERT INTO notifications (id, definition, version, event_id, log_id, failure_of, status, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'pending', ?)",
-        (row.id, row.definition, row.version, row.event_id, row.log_id, row.failure_of, created_at),
+        "INSERT INTO notifications (id, definition, version, event_id, log_id, failure_of, status, created_at, notice,"
+        " trouble, plan) VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+        (
+            row.id,
+            row.definition,
+            row.version,
+            row.event_id,
+            row.log_id,
+            row.failure_of,
+            created_at,
+            row.notice,
+            row.trouble,
+            row.plan,
+        ),
     )
+
+
+def hold_notification(connection: apsw.Connection, row: NotificationRow, held_by: str, reason: str, at: int) -> None:
+    """Record a notification that was held back by `held_by`: it begins and ends now, with no attempt."""
+    connection.execute(
+        "INSERT INTO notifications (id, definition, version, event_id, log_id, failure_of, status, reason, created_at,"
+        " ended_at, notice, held_by) VALUES (?, ?, ?, ?, ?, ?, 'held', ?, ?, ?, ?, ?)",
+        (
+            row.id,
+            row.definition,
+            row.version,
+            row.event_id,
+            row.log_id,
+            row.failure_of,
+            reason,
+            at,
+            at,
+            row.notice,
+            held_by,
+        ),
+    )
+
+
+def held_events(connection: apsw.Connection, held_by: str) -> list[tuple[str, str]]:
+    """(definition, event name) of everything that `held_by` held back, each pair once, in order of the names."""
+    rows = connection.execute(
+        "SELECT DISTINCT o.definition, e.event FROM notifications o JOIN events e ON e.id = o.event_id"
+        " WHERE o.held_by = ? ORDER BY e.event, o.definition",
+        (held_by,),
+    )
+    return [(str(definition), str(event)) for definition, event in rows]
 
 
 def close_notification(connection: apsw.Connection, number: int, status: str, reason: str, ended_at: int) -> None:
@@ -93,7 +141,7 @@ def note_late_answer(connection: apsw.Connection, delivery: str, note: str, outp
 def unfinished(connection: apsw.Connection) -> list[NotificationRow]:
     """Every notification that is pending or has an attempt under way, oldest first."""
     rows = connection.execute(
-        "SELECT id, definition, version, event_id, log_id, failure_of, status FROM notifications"
+        "SELECT id, definition, version, event_id, log_id, failure_of, status, notice, trouble, plan FROM notifications"
         " WHERE id IN (SELECT id FROM notifications WHERE status = 'pending'"
         " UNION SELECT notification FROM attempts WHERE outcome IS NULL) ORDER BY id"
     )

@@ -6,7 +6,13 @@ bound: pages follow the row id or the index on time, and the text filter goes in
 """
 
 from noroshi.store.views.events import Event, EventFilter, events
-from noroshi.store.views.history import Attempt, HistoryFilter, Notification, notifications
+from noroshi.store.views.history import (
+    Attempt,
+    HistoryFilter,
+    Notification,
+    notifications,
+    notifications_numbered,
+)
 from noroshi.store.views.logs import (
     UNCUT,
     LogBounds,
@@ -19,12 +25,22 @@ from noroshi.store.views.logs import (
     log_line,
     log_lines,
 )
+from noroshi.store.views.operating import (
+    Covered,
+    covered,
+    definition_versions,
+    definitions_named,
+    definitions_seen,
+    facts,
+    silences,
+)
 from noroshi.store.views.search import ScanStep, Window, WindowStep, scan, scan_window
 from noroshi.store.views.states import NodeState, State, Term, last_write, node_states, states, terms
 
 __all__ = [
     "UNCUT",
     "Attempt",
+    "Covered",
     "Event",
     "EventFilter",
     "HistoryFilter",
@@ -38,7 +54,12 @@ __all__ = [
     "Term",
     "Window",
     "WindowStep",
+    "covered",
+    "definition_versions",
+    "definitions_named",
+    "definitions_seen",
     "events",
+    "facts",
     "last_write",
     "log_after",
     "log_before",
@@ -48,8 +69,10 @@ __all__ = [
     "log_lines",
     "node_states",
     "notifications",
+    "notifications_numbered",
     "scan",
     "scan_window",
+    "silences",
     "states",
     "terms",
 ]

@@ -14,7 +14,10 @@ ALL = "**"
 
 @dataclass(frozen=True)
 class Event:
-    """One event of the history; `count` includes the reports held back at S4-3."""
+    """One event of the history; `count` includes the reports held back at S4-3.
+
+    `author` is the operator who declared it, empty for what a node saw.
+    """
 
     id: int
     category: str
@@ -25,6 +28,7 @@ class Event:
     count: int
     observed_at: int
     stored_at: int
+    author: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class EventFilter:
     exact: bool = False
 
 
-_COLUMNS = "e.id, e.category, e.event, e.state, e.supplement, n.name, e.count, e.observed_at, e.stored_at"
+_COLUMNS = "e.id, e.category, e.event, e.state, e.supplement, n.name, e.count, e.observed_at, e.stored_at, e.author"
 
 # Every distinct name by one index seek each, instead of reading the whole history.
 _NAMES = """

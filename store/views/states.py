@@ -18,7 +18,10 @@ class NodeState:
 
 @dataclass(frozen=True)
 class State:
-    """One row of the state table: the event that last reached S4-4, and how often it was reported (spec 2.6)."""
+    """One row of the state table: the event that last reached S4-4, and how often it was reported (spec 2.6).
+
+    `owner` is who has acknowledged it, with a comment, until when (None: as long as the state lasts); empty: nobody.
+    """
 
     category: str
     event: str
@@ -29,6 +32,9 @@ class State:
     observed_at: int
     stored_at: int
     seen_at: int
+    owner: str = ""
+    comment: str = ""
+    acknowledged_until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,10 @@ def node_states(connection: apsw.Connection) -> tuple[NodeState, ...]:
 def states(connection: apsw.Connection) -> tuple[State, ...]:
     """The whole state table, by name."""
     rows = connection.execute(
-        "SELECT s.category, s.event, s.state, s.supplement, n.name, s.count, s.observed_at, s.stored_at, s.seen_at"
-        " FROM states s JOIN nodes n ON n.id = s.node ORDER BY s.event"
+        "SELECT s.category, s.event, s.state, s.supplement, n.name, s.count, s.observed_at, s.stored_at, s.seen_at,"
+        " coalesce(a.author, ''), coalesce(a.comment, ''), a.until"
+        " FROM states s JOIN nodes n ON n.id = s.node"
+        " LEFT JOIN acknowledgements a ON a.event = s.event AND a.ended_at IS NULL ORDER BY s.event"
     )
     return tuple(State(*row) for row in rows)
 

@@ -1,0 +1,157 @@
+"""'Who would be told now': what S1 to S4 of fig. 7, duplicate control and the silences would do with one event or line.
+
+Role: pure; the command and the console read the facts from the database and show the answer, coordinator or not.
+Rules: it predicts and is tested against the engine and duplicate control themselves. What only time or an answer can
+tell (a time limit, a failure) is not predicted: the groups behind the first live one say that they follow it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from noroshi.store.matching import NamePattern
+from noroshi.store.model import FAILURE_EVENT, Application, Definition, Destination
+from noroshi.store.silences import Silence, covering_event, covering_line
+
+GONE = {"DOWN": "node is down", "STOPPED": "node is stopped"}
+"""States of nodes that are skipped, and what is stored with the attempt then (spec 4.3)."""
+
+SAME = "same state and supplement as the current one"
+NOT_ALLOWING = "same as the current one, and another definition alone allows duplicates"
+
+
+@dataclass(frozen=True)
+class EventAsked:
+    """An event as some node would report it now."""
+
+    event: str
+    state: str
+    supplement: str
+    node: str
+
+
+@dataclass(frozen=True)
+class LineAsked:
+    """A line as it would be selected on some node."""
+
+    line: str
+    source: str
+    node: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the database holds. `current` is (state, supplement) of the event's row; `own` the leader's node or None;
+    `held` what is held back for flapping or by a limit, as (definition or empty, event or empty): why."""
+
+    definitions: tuple[Definition, ...]
+    current: tuple[str, str] | None
+    nodes: Mapping[str, str]
+    members: frozenset[str]
+    silences: tuple[Silence, ...]
+    own: str | None
+    held: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One destination: whether it would be tried with its group, or is skipped, and why."""
+
+    node: str
+    procedure: str
+    application: Application
+    tried: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Destinations of one priority. turn: now, or after what (the group before failed); never: all are down."""
+
+    priority: int
+    turn: str
+    destinations: tuple[Told, ...]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One definition that matches; `told` is false where something keeps it from being notified: `reason` says what."""
+
+    definition: str
+    version: int
+    told: bool
+    reason: str
+    enough: str
+    groups: tuple[Group, ...]
+
+
+def explain(asked: EventAsked | LineAsked, facts: Facts) -> tuple[Explained, ...]:
+    """Each definition that matches, by name; empty where nothing is defined (S1)."""
+    if isinstance(asked, LineAsked):
+        matching = [one for one in facts.definitions if _matches_line(one, asked)]
+    else:
+        matching = [one for one in facts.definitions if _matches_event(one, asked)]
+    if not matching and isinstance(asked, EventAsked) and asked.event == FAILURE_EVENT:
+        matching = [Definition(name="", kind="event", event=FAILURE_EVENT)]
+    allowing = any(one.duplicates == "allow" for one in matching)
+    return tuple(_explained(one, asked, facts, allowing) for one in matching)
+
+
+def _matches_event(one: Definition, asked: EventAsked) -> bool:
+    fits = one.kind == "event" and NamePattern(one.event).matches(asked.event)
+    return fits and (not one.state or asked.state in one.state)
+
+
+def _matches_line(one: Definition, asked: LineAsked) -> bool:
+    fits = (
+        one.kind == "log"
+        and NamePattern(one.node).matches(asked.node)
+        and NamePattern(one.source).matches(asked.source)
+    )
+    return fits and (not one.pattern or re.search(one.pattern, asked.line) is not None)
+
+
+def _explained(one: Definition, asked: EventAsked | LineAsked, facts: Facts, allowing: bool) -> Explained:
+    why = _kept_back(one, asked, facts, allowing)
+    return Explained(one.name, one.version, not why, why, one.enough, tuple(_groups(one, facts)))
+
+
+def _kept_back(one: Definition, asked: EventAsked | LineAsked, facts: Facts, allowing: bool) -> str:
+    """Why this definition would not be notified; empty: it would."""
+    if isinstance(asked, LineAsked):
+        silence, name = covering_line(facts.silences, asked.source, asked.node), ""
+    else:
+        if facts.current == (asked.state, asked.supplement) and one.duplicates != "allow":
+            return NOT_ALLOWING if allowing else SAME
+        silence, name = covering_event(facts.silences, asked.event, asked.node), asked.event
+    if silence is not None:
+        return f"silenced: {silence}"
+    keys = ((one.name, name), (one.name, ""), ("", ""))
+    return next((facts.held[key] for key in keys if key in facts.held), "")
+
+
+def _groups(one: Definition, facts: Facts) -> Iterable[Group]:
+    before: int | None = None
+    order = sorted(one.notify, key=lambda each: each.priority) or [Destination(priority=1)]
+    for priority, members in groupby(order, key=lambda each: each.priority):
+        told = tuple(_told(each, facts) for each in members)
+        if not any(each.tried for each in told):
+            yield Group(priority, "never: every node of it is down", told)
+        else:
+            yield Group(priority, "now" if before is None else f"when priority {before} has failed", told)
+            before = priority
+
+
+def _told(one: Destination, facts: Facts) -> Told:
+    node = one.node or facts.own
+    if node is None:
+        return Told("", one.procedure, one.application, True, "the node of whoever leads then")
+    gone = GONE.get(facts.nodes.get(node, "UP"), "")
+    if not gone and node not in facts.members:
+        gone, tried = "node is not in cluster.yaml: no answer would come", True
+    else:
+        tried = not gone
+    return Told(node, one.procedure, one.application, tried, gone)
