@@ -1,21 +1,28 @@
 """The one contract of all monitors: look, and say in which state each thing is.
 
-Rules: a monitor reads below `root` (a prefix of /proc and /sys) or runs `command`, and returns observations; hardware
-that is not there gives none. It keeps supplements free of numbers that move (a fill level, a rebuild's per cent):
-another supplement is another event. It may raise OSError or ValueError; the shell turns that into an event.
+Rules: a monitor reads below `root` (a prefix of /proc and /sys) or asks a program; hardware that is not there gives no
+observation. It keeps supplements free of numbers that move (a fill level, a rebuild's per cent): another supplement is
+another event. It may raise anything; the shell turns that into an event of its own and goes on. It is looked at by one
+thread at a time, never by the event loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 OK, WARNING, ERROR, DEGRADED = "OK", "WARNING", "ERROR", "DEGRADED"
 
+_SEVERITY = {state: place for place, state in enumerate((OK, WARNING, DEGRADED, ERROR))}
 
-@dataclass(frozen=True)
+Condition = tuple[str, str]
+"""State and supplement."""
+
+FINE: Condition = (OK, "")
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """`name` is the event's name: KIND/NODE/THING."""
 
@@ -24,26 +31,25 @@ class Observation:
     supplement: str = ""
 
 
-class Monitor(Protocol):
-    """Called in a thread of its own each `interval` seconds; may block, and then only delays itself."""
+class Monitor(ABC):
+    """What the shell needs of a monitor."""
 
     interval: float
+    """Seconds between the end of a look and the next."""
+    limit: float = 60.0
+    """Seconds after which a look counts as hanging."""
+    gone: str = "no longer there"
+    """What is said, with OK, of a thing that is not observed any more."""
 
-    def observe(self) -> list[Observation]: ...
+    @abstractmethod
+    def observe(self, now: float) -> list[Observation]:
+        """Look once. `now` is monotonic, seconds."""
+
+    def recall(self, names: Collection[str]) -> None:
+        """Names of this monitor that were not OK when the daemon last ended; said once, before the first look."""
+        del names
 
 
-def below(root: object, path: str) -> Path:
-    """`path` below the prefix that the configuration names, / where it names none."""
-    return Path(str(root or "/")) / path.lstrip("/")
-
-
-def interval_of(options: Mapping[str, object], default: float) -> float:
-    """The monitor's interval in seconds."""
-    value = options.get("interval", default)
-    return float(value) if isinstance(value, int | float) else default
-
-
-def number_of(options: Mapping[str, object], key: str, default: float) -> float:
-    """A threshold of the monitor."""
-    value = options.get(key, default)
-    return float(value) if isinstance(value, int | float) else default
+def worst(*conditions: Condition) -> Condition:
+    """The gravest condition; the first of equally grave ones. FINE where there is none."""
+    return max(conditions, key=lambda condition: _SEVERITY[condition[0]], default=FINE)

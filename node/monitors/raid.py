@@ -1,52 +1,66 @@
-"""Linux software RAID (md) from /proc/mdstat: an array that lost a member is DEGRADED, one that cannot run ERROR.
+"""Linux software RAID (md): an array that lost a member is DEGRADED, one that cannot run ERROR.
 
-Source: Documentation/admin-guide/md.rst and drivers/md/md.c (md_seq_show): `md0 : active raid1 sdb1[1] sda1[0](F)`,
-then `... [2/1] [_U]`: members wanted, members in sync.
+Source: /proc/mdstat (Documentation/admin-guide/md.rst; md_seq_show in drivers/md/md.c): `md0 : active raid1 sdb1[1]
+sda1[0](F)`, then `... [2/1] [_U]`: members wanted, members in sync. /sys/block/MD/md/mismatch_cnt counts what a check
+of a parity array found to differ; on mirrors that may be harmless (swap), and is left out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from pathlib import Path
 
-from noroshi.node.monitors.observation import DEGRADED, ERROR, OK, Observation, below, interval_of
+from noroshi.node.monitors import reading
+from noroshi.node.monitors.observation import DEGRADED, ERROR, FINE, WARNING, Condition, Monitor, Observation, worst
+from noroshi.node.monitors.options import Options
 
-_ARRAY = re.compile(r"^(md\S*) : (active|inactive|broken)\b(.*)$")
+_ARRAY = re.compile(r"^(md\S*) : (active|inactive|broken)(?: \([a-z-]+\))?(?: (\S+))?(.*)$")
 _MEMBERS = re.compile(r"\[(\d+)/(\d+)\]\s+\[([U_]+)\]")
 _FAILED = re.compile(r"(\S+?)\[\d+\](?:\([A-Z]\))*\(F\)")
+_PARITY = {"raid4": 1, "raid5": 1, "raid6": 2}
+"""Members that may be lost."""
 
 
-class RaidMonitor:
+class RaidMonitor(Monitor):
     """raid/NODE/ARRAY for every array of this node; none where the kernel has no md."""
 
-    def __init__(self, node: str, options: Mapping[str, object]) -> None:
-        self.interval = interval_of(options, 30.0)
-        self._node = node
-        self._file = below(options.get("root"), "proc/mdstat")
+    def __init__(self, node: str, options: Options) -> None:
+        self.interval = options.interval
+        self._prefix = f"raid/{node}/"
+        self._mdstat, self._blocks = options.root / "proc/mdstat", options.root / "sys/block"
 
-    def observe(self) -> list[Observation]:
-        try:
-            text = self._file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return [Observation(f"raid/{self._node}/{array}", *state) for array, state in parse(text).items()]
+    def observe(self, now: float) -> list[Observation]:
+        found = parse(reading.text(self._mdstat) or "")
+        return [
+            Observation(self._prefix + array, *worst(condition, _mismatch(self._blocks / array / "md")))
+            for array, condition in found.items()
+        ]
 
 
-def parse(text: str) -> dict[str, tuple[str, str]]:
-    """mdstat's text -> array: (state, supplement)."""
-    found: dict[str, tuple[str, str]] = {}
-    array, head = "", ""
+def parse(text: str) -> dict[str, Condition]:
+    """mdstat's text -> array: condition."""
+    found: dict[str, Condition] = {}
+    array, level, members = "", "", ""
     for line in text.splitlines():
         if match := _ARRAY.match(line):
-            array, head = match[1], match[3]
-            found[array] = (ERROR, match[2]) if match[2] != "active" else (OK, "")
-        elif array and (members := _MEMBERS.search(line)) and found[array][0] == OK:
-            found[array] = _judge(int(members[1]), int(members[2]), head)
+            array, level, members = match[1], match[3] or "", match[4]
+            found[array] = FINE if match[2] == "active" else (ERROR, match[2])
+        elif array and (counts := _MEMBERS.search(line)) and found[array][0] != ERROR:
+            found[array] = _judge(level, int(counts[1]), int(counts[2]), members)
     return found
 
 
-def _judge(wanted: int, in_sync: int, head: str) -> tuple[str, str]:
+def _judge(level: str, wanted: int, in_sync: int, members: str) -> Condition:
+    failed = ", ".join(sorted(_FAILED.findall(members)))
     if in_sync >= wanted:
-        return OK, ""
-    failed = ", ".join(sorted(_FAILED.findall(head)))
-    return DEGRADED, f"{in_sync} of {wanted} members in sync" + (f", failed: {failed}" if failed else "")
+        return (WARNING, f"failed spare: {failed}") if failed else FINE
+    runs = wanted - in_sync <= _PARITY.get(level, wanted - 1)
+    text = f"{in_sync} of {wanted} members in sync" + (f", failed: {failed}" if failed else "")
+    return (DEGRADED, text) if runs else (ERROR, f"too few members: {text}")
+
+
+def _mismatch(md: Path) -> Condition:
+    """What the last check found, when none runs."""
+    if reading.text(md / "level") not in _PARITY or reading.text(md / "sync_action") != "idle":
+        return FINE
+    return (WARNING, "a check found parity that does not match") if reading.number(md / "mismatch_cnt") else FINE
