@@ -18,8 +18,11 @@ import time
 TYPE_CHECKING = False  # typing's own is slow to import
 if TYPE_CHECKING:
     import socket as sockets
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Final, Self
+
+    from noroshi.node.on_signal import Handler
 
 DEFAULT_CONFIG: Final = "/etc/noroshi/node.yaml"
 DEFAULT_SOCKET: Final = "/run/noroshi/agent.sock"
@@ -86,6 +89,27 @@ async def defer_event_async(
     return await _ask_async(request_line(event, state, supplement, deferred=True), socket or socket_path(), timeout)
 
 
+def raise_on_signal(
+    number: int,
+    event: str,
+    state: str,
+    supplement: object = "",
+    *,
+    socket: str | None = None,
+    timeout: float = 5.0,
+    failed: Callable[[RaiseError], object] | None = None,
+) -> Handler:
+    """From now on the signal `number` raises this event; returns the handler it had before, as signal.signal does.
+
+    Call it in the main thread. The handler itself only queues; a thread of its own raises, in the order of the signals,
+    and calls `failed` with what went wrong (without it: a line on standard error). Raises TypeError or ValueError where
+    JSON cannot hold the supplement or the signal cannot be caught.
+    """
+    from noroshi.node.on_signal import install
+
+    return install(number, request_line(event, state, supplement), socket, timeout, failed)
+
+
 class Raiser:
     """One connection for many events, for one thread: `with Raiser() as raiser: raiser.raise_event(...)`.
 
@@ -115,20 +139,23 @@ class Raiser:
 
     def ask(self, line: bytes) -> str:
         """Send one request line, wait for its answer, return the id in it. Raises RaiseError."""
+        return parse_answer(self.exchange(line))
+
+    def exchange(self, line: bytes) -> bytes:
+        """Send one request line, return the line that answers it. Raises RaiseError."""
         deadline = time.monotonic() + self._timeout
         if self._socket is not None and _ended(self._socket):  # the daemon was restarted between two calls
             self.close()
         if self._socket is None:
             self._socket = _connect(self._path, self._timeout)
         try:
-            answer = _exchange(self._socket, line, deadline)
+            return _exchange(self._socket, line, deadline)
         except OSError as error:
             self.close()
             raise _unconfirmed(self._path, error) from error
         except BaseException:
             self.close()  # interrupted with an answer outstanding: the next one would be taken for ours
             raise
-        return parse_answer(answer)
 
 
 def request_line(event: str, state: str, supplement: object = "", *, deferred: bool = False, token: str = "") -> bytes:
@@ -150,6 +177,11 @@ def request_line(event: str, state: str, supplement: object = "", *, deferred: b
 
 def parse_answer(line: bytes) -> str:
     """The id in the daemon's answer, "" for an event its rules leave out. Raises RaiseError."""
+    return str(read_answer(line).get("id") or "")
+
+
+def read_answer(line: bytes) -> dict[str, object]:
+    """What the daemon answered, if it did what was asked. Raises RaiseError."""
     import json
 
     try:
@@ -160,7 +192,7 @@ def parse_answer(line: bytes) -> str:
     if accepted is not True:
         why = str(answer.get("error", "refused"))
         raise RaiseError(f"refused by the node daemon: {why}", hint=str(answer.get("hint", "")), refused=True)
-    return str(answer.get("id") or "")
+    return dict(answer)
 
 
 def socket_path(config: str | None = None) -> str:

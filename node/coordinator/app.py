@@ -181,6 +181,7 @@ class Coordinator:
             self._link_fd = self._link.fileno()
             self._poller.register(self._link_fd, zmq.POLLIN)
             self._announce()
+            self._desk = None  # what waited there for a packet is lost: all that is unanswered is repeated
 
     def _patience(self) -> float:
         """How long the poll may wait, seconds."""

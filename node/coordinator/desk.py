@@ -16,7 +16,9 @@ from noroshi.node.coordinator.events import EventStreams
 from noroshi.node.coordinator.intake import Asked
 from noroshi.node.coordinator.lines import LogManager
 from noroshi.node.coordinator.nodes import NodeJudge
+from noroshi.node.coordinator.notices import NoticeManager
 from noroshi.node.coordinator.notifications import NotificationManager
+from noroshi.node.coordinator.operations import Operations
 from noroshi.node.coordinator.search import BoundedSearch
 from noroshi.node.coordinator.states import StateManager
 from noroshi.node.coordinator.turn import Turn
@@ -30,6 +32,7 @@ from noroshi.node.wire.messages import (
     Left,
     LineBatch,
     LogBatch,
+    Ping,
     Reply,
     Views,
     Withdraw,
@@ -37,7 +40,7 @@ from noroshi.node.wire.messages import (
 from noroshi.store.config import Cluster
 from noroshi.store.connection import Connection
 from noroshi.store.layout import Layout
-from noroshi.store.tables import meta
+from noroshi.store.tables import events, meta
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +66,20 @@ class Desk:
         self._term, self._reopened = term, reopened
         slack = 2 * term.cluster.heartbeat.interval
         self.definitions = DefinitionManager(term.layout, term.cluster.names, term.term)
-        self.states = StateManager(term.node, self.definitions, self._notify)
+        self.states = StateManager(term.node, self.definitions, self._notify, self._changed)
         self.streams = EventStreams(self.states)
         self.notifications = NotificationManager(
             term.node, term.cluster.name, term.term, slack, self.states.store_failure, term.item_most
         )
+        self.notices = NoticeManager(
+            term.node,
+            self.definitions,
+            self.notifications,
+            frozenset(term.cluster.names),
+            term.term,
+            term.cluster.limit,
+        )
+        self.operations = Operations(term.term, self.definitions, self.states, self.notices, self._look_at_definitions)
         self.lines = LogManager(self.definitions, self._notify, search, self.streams.gap, self._slow_pattern)
         self.deferred = DeferredItems(self.streams, self.lines, self.notifications.answer)
         self.nodes = NodeJudge(term.cluster, term.node, self._node_changed, self._seen)
@@ -76,6 +88,7 @@ class Desk:
         """Take over what the database holds; a term's first desk also says that it leads."""
         self.definitions.restore(connection)
         self.nodes.restore(connection, turn)
+        self.notices.restore(connection)
         self.notifications.restore(connection, turn, self.nodes.states())
         if meta.get(connection, "term") != str(self._term.term):
             self._begin_term(connection, turn)
@@ -87,6 +100,17 @@ class Desk:
         self._seen(connection, turn, "coordinator", "OK", f"{own.node} leads, term {own.term}")
         if wrong is not None:
             self._seen(connection, turn, f"monitor/{own.node}/definitions", "ERROR", wrong)
+        self._look_at_definitions(connection, turn)
+
+    def _look_at_definitions(self, connection: Connection, turn: Turn) -> None:
+        """A definition that names a node which left the cluster is told, and when it is mended (spec 7)."""
+        strangers = self.definitions.strangers()
+        for name, nodes in strangers.items():
+            what = f"not in cluster.yaml: {', '.join(nodes)}"
+            self._seen(connection, turn, f"definition/{name}", "WARNING", what)
+        for row in events.states_like(connection, "definition/"):
+            if row.state == "WARNING" and row.event.removeprefix("definition/") not in strangers:
+                self._seen(connection, turn, row.event, "OK", "")
 
     def work(self, connection: Connection, turn: Turn, item: Item) -> None:
         """One message; its reply, if it has one, waits in the turn for the commit."""
@@ -104,12 +128,14 @@ class Desk:
 
     def finish(self, connection: Connection, turn: Turn) -> None:
         """The end of a turn: what time alone brings, and what was only counted."""
+        self.notices.tick(connection, turn)
         self.notifications.tick(connection, turn)
         self.states.flush(connection)
 
     def next_deadline(self) -> float | None:
         """When a turn is due though nothing arrives, monotonic seconds."""
-        return self.notifications.next_deadline()
+        due = (self.notices.next_deadline(), self.notifications.next_deadline())
+        return min((one for one in due if one is not None), default=None)
 
     def _reply(self, connection: Connection, turn: Turn, asked: Asked) -> Reply:
         node, body = asked.request.node, asked.request.body
@@ -123,11 +149,16 @@ class Desk:
                 position = self.deferred.accept(connection, turn, node, body)
                 return Acknowledged(self._term.term, {body.stream: position})
             case ImportDefinitions():
-                return self.definitions.work(connection, turn, body)
-        return Acknowledged(self._term.term)
+                return self.operations.import_definitions(connection, turn, body)
+            case Ping():
+                return Acknowledged(self._term.term)
+        return self.operations.work(connection, turn, node, body)
 
     def _notify(self, connection: Connection, turn: Turn, *arguments: object) -> None:
-        self.notifications.notify(connection, turn, *arguments)  # type: ignore[arg-type]
+        self.notices.notify(connection, turn, *arguments)  # type: ignore[arg-type]
+
+    def _changed(self, connection: Connection, turn: Turn, event: str, state: str) -> None:
+        self.notices.changed(connection, turn, event, state)
 
     def _slow_pattern(self, connection: Connection, turn: Turn, pattern: str, aside: bool) -> None:
         state, what = ("ERROR", "set aside until the next coordinator") if aside else ("WARNING", "ran out of time")

@@ -48,7 +48,9 @@ class Link:
                     hint = (
                         "start 'noroshi node' on this node first: a coordinator without its daemon is heard by nobody"
                     )
-                    raise NoroshiError("cannot reach the node daemon", on=str(path), why=str(error), hint=hint) from error
+                    raise NoroshiError(
+                        "cannot reach the node daemon", on=str(path), why=str(error), hint=hint
+                    ) from error
             time.sleep(RETRY)
 
     @property

@@ -19,14 +19,19 @@ from noroshi.node.core import actions as act
 from noroshi.node.core.engine import Engine
 from noroshi.node.core.reasons import Reason, named
 from noroshi.node.core.subject import (
+    CHANGE,
     Answered,
+    Cause,
+    Hold,
     Input,
     Left,
     NodeChanged,
     NodeState,
+    Notice,
     Notify,
     PastAttempt,
     PendingNotification,
+    Plan,
     Subject,
 )
 from noroshi.node.wire.messages import PROTOCOL, Answer, Carry, Deliver
@@ -41,6 +46,12 @@ log = logging.getLogger(__name__)
 StoreFailure = Callable[[Connection, Turn, int, str], Sequence[Notify]]
 """Stores the notification-failure event of a notification; gives what is to be notified of it (S10)."""
 
+Settled = Callable[[Connection, Turn, int], None]
+
+
+def _nobody(_connection: Connection, _turn: Turn, _notification: int) -> None:
+    """Nothing follows."""
+
 
 class NotificationManager:
     """Feeds the engine, applies its actions. `cluster` and `term` go into every delivery.
@@ -54,8 +65,11 @@ class NotificationManager:
         self._own_node, self._cluster, self._term, self._slack = own_node, cluster, term, slack
         self._store_failure = store_failure
         self._riding = Riding(item_most)
-        self._definition_names: dict[int, str] = {}
+        self._heads: dict[int, tuple[str, Notice]] = {}
+        """Definition and notice of each notification under way."""
         self._engine: Engine
+        self.settled: Settled = _nobody
+        """Told of each notification that ended, and of each attempt."""
 
     def restore(self, connection: Connection, turn: Turn, node_states: Mapping[str, NodeState]) -> None:
         """Begin from the database: node states first, then everything unfinished."""
@@ -70,7 +84,7 @@ class NotificationManager:
         pending = _pending(connection, row)
         if pending is None:
             return
-        self._definition_names[row.id] = row.definition
+        self._heads[row.id] = row.definition, pending.cause.notice
         try:
             actions = self._engine.restore([pending], turn.now)
         except ValueError as error:
@@ -78,9 +92,24 @@ class NotificationManager:
             return
         self._apply(connection, turn, actions)
 
-    def notify(self, connection: Connection, turn: Turn, definition: Definition | None, subject: Subject) -> None:
-        """S1 said yes."""
-        self._handle(connection, turn, Notify(definition, subject))
+    def notify(
+        self,
+        connection: Connection,
+        turn: Turn,
+        definition: Definition | None,
+        subject: Subject,
+        cause: Cause = CHANGE,
+    ) -> int:
+        """S1 said yes; the notification's number."""
+        number = self._engine.next_id
+        self._handle(connection, turn, Notify(definition, subject, cause))
+        return number
+
+    def hold(
+        self, connection: Connection, turn: Turn, definition: Definition, subject: Subject, by: str, reason: str
+    ) -> None:
+        """S1 said yes, and it is not to be told now."""
+        self._handle(connection, turn, Hold(definition, subject, by, reason))
 
     def answer(self, connection: Connection, turn: Turn, answer: Answer) -> None:
         """A node says how a delivery went."""
@@ -115,6 +144,16 @@ class NotificationManager:
         match action:
             case act.Opened():
                 self._opened(connection, turn, action)
+            case act.Held():
+                row = NotificationRow(
+                    action.notification,
+                    action.definition,
+                    action.version,
+                    action.subject.event_id,
+                    action.subject.log_id,
+                    None,
+                )
+                table.hold_notification(connection, row, action.by, action.reason, turn.at)
             case act.AttemptStarted():
                 table.add_attempt(connection, _attempt_row(action, None), turn.at)
                 self._send(turn, action)
@@ -124,12 +163,14 @@ class NotificationManager:
                 table.add_attempt(connection, _attempt_row(action, "skipped", action.reason), turn.at)
             case act.AttemptEnded():
                 self._ended(connection, turn, action)
+                self.settled(connection, turn, action.notification)
             case act.LateAnswer():
                 note = f"{action.outcome} {action.reason}".strip()
                 table.note_late_answer(connection, action.delivery, note, action.output)
             case act.Closed():
                 table.close_notification(connection, action.notification, action.status, action.reason, turn.at)
-                self._definition_names.pop(action.notification, None)
+                self._heads.pop(action.notification, None)
+                self.settled(connection, turn, action.notification)
             case act.RaiseFailure():
                 for item in self._store_failure(connection, turn, action.notification, action.supplement):
                     self._handle(connection, turn, item)
@@ -143,7 +184,8 @@ class NotificationManager:
 
     def _opened(self, connection: Connection, turn: Turn, action: act.Opened) -> None:
         subject = action.subject
-        self._definition_names[action.notification] = action.definition
+        cause = action.cause
+        self._heads[action.notification] = action.definition, cause.notice
         row = NotificationRow(
             action.notification,
             action.definition,
@@ -151,11 +193,14 @@ class NotificationManager:
             subject.event_id,
             subject.log_id,
             subject.failure_of,
+            notice=cause.notice,
+            trouble=cause.trouble,
+            plan=None if cause.plan is None else msgspec.json.encode(cause.plan).decode(),
         )
         table.add_notification(connection, row, turn.at)
 
     def _send(self, turn: Turn, attempt: act.AttemptStarted) -> None:
-        name = self._definition_names.get(attempt.notification, "")
+        name, notice = self._heads.get(attempt.notification, ("", "change"))
         message = Deliver(
             protocol=PROTOCOL,
             cluster=self._cluster,
@@ -166,7 +211,7 @@ class NotificationManager:
             wait=attempt.wait,
             reply=attempt.reply,
             timeout=attempt.timeout,
-            payload=payload.addressed(attempt.payload, attempt.delivery, name),
+            payload=payload.addressed(attempt.payload, attempt.delivery, name, notice),
         )
         if attempt.deferred and self._riding.takes(attempt.node, message):
             turn.carried.append(Carry(attempt.node, message))
@@ -190,7 +235,8 @@ def _attempt_row(action: act.AttemptStarted | act.AttemptSkipped, outcome: str |
 
 
 def _pending(connection: Connection, row: NotificationRow) -> PendingNotification | None:
-    subject = _subject(connection, row)
+    definition = definitions.at_version(connection, row.definition, row.version) if row.definition else None
+    subject = _subject(connection, row, definition)
     if subject is None:
         log.error("notification %d tells of a row that is gone and is left as it is", row.id)
         return None
@@ -198,13 +244,16 @@ def _pending(connection: Connection, row: NotificationRow) -> PendingNotificatio
         PastAttempt(past.delivery, past.priority, past.node, past.outcome, past.reason)  # type: ignore[arg-type]
         for past in table.attempts_of(connection, row.id)
     )
-    definition = definitions.at_version(connection, row.definition, row.version) if row.definition else None
-    return PendingNotification(row.id, definition, subject, row.status, attempts)  # type: ignore[arg-type]
+    plan = None if row.plan is None else msgspec.json.decode(row.plan, type=Plan)
+    cause = Cause(row.notice, row.trouble, plan)  # type: ignore[arg-type]
+    return PendingNotification(row.id, definition, subject, row.status, attempts, cause)  # type: ignore[arg-type]
 
 
-def _subject(connection: Connection, row: NotificationRow) -> Subject | None:
+def _subject(connection: Connection, row: NotificationRow, definition: Definition | None) -> Subject | None:
     if row.event_id is not None:
         event = events.event_by_id(connection, row.event_id)
+        if event is not None and row.notice == "test":
+            return payload.of_test(event, definition)
         return None if event is None else payload.of_event(event, row.failure_of)
     line = None if row.log_id is None else logs.log_by_id(connection, row.log_id)
     return None if line is None else payload.of_line(line)

@@ -20,6 +20,8 @@ from noroshi.store.tables import events as table
 from noroshi.store.tables import nodes
 
 Notifier = Callable[[Connection, Turn, Definition | None, Subject], None]
+Changed = Callable[[Connection, Turn, str, str], None]
+"""(connection, turn, event, state)"""
 
 
 @dataclass
@@ -32,10 +34,10 @@ class _Held:
 
 
 class StateManager:
-    """`notify` is asked at S4-5, once for each definition that is to run."""
+    """`notify` is asked at S4-5, once for each definition that is to run; `changed` is told at S4-4, before."""
 
-    def __init__(self, own_node: str, definitions: DefinitionManager, notify: Notifier) -> None:
-        self._own_node, self._definitions, self._notify = own_node, definitions, notify
+    def __init__(self, own_node: str, definitions: DefinitionManager, notify: Notifier, changed: Changed) -> None:
+        self._own_node, self._definitions, self._notify, self._changed = own_node, definitions, notify, changed
         self._rows: dict[str, tuple[int, Observed] | None] = {}
         self._held: dict[str, _Held] = {}
         self._node_ids: dict[str, int] = {}
@@ -50,8 +52,12 @@ class StateManager:
         supplement: str = "",
         observed_at: int | None = None,
         ordered: bool = True,
-    ) -> None:
-        """One report of `node`, through S4-1 to S4-5; `observed_at` is now where it is not given."""
+        author: str = "",
+    ) -> Handling:
+        """One report of `node`, through S4-1 to S4-5; `observed_at` is now where it is not given.
+
+        `author`: the operator who says so. What became of it.
+        """
         report = Observed(state, supplement, node, turn.at if observed_at is None else observed_at, ordered)
         current = self._current(connection, event)
         defined = self._definitions.matcher.event(event, state)
@@ -60,9 +66,13 @@ class StateManager:
             held = self._held.setdefault(event, _Held(current[0]))
             held.times += 1
             held.seen_at = max(held.seen_at, report.observed_at)
-            return
-        event_id = self._store(connection, turn, event, report, update=verdict.handling is Handling.UPDATE)
+            return verdict.handling
+        update = verdict.handling is Handling.UPDATE
+        event_id = self._store(connection, turn, event, report, update=update, author=author)
+        if verdict.handling is Handling.UPDATE:
+            self._changed(connection, turn, event, state)
         self._tell(connection, turn, event_id, verdict.notify)
+        return verdict.handling
 
     def store_failure(self, connection: Connection, turn: Turn, failed: int, supplement: str) -> Sequence[Notify]:
         """S10, S11: a notification-failure event, past S1 and past duplicate control; who is to hear of it."""
@@ -100,7 +110,9 @@ class StateManager:
             )
         return self._rows[event]
 
-    def _store(self, connection: Connection, turn: Turn, event: str, report: Observed, *, update: bool) -> int:
+    def _store(
+        self, connection: Connection, turn: Turn, event: str, report: Observed, *, update: bool, author: str = ""
+    ) -> int:
         event_id = table.add_event(
             connection,
             event=event,
@@ -110,6 +122,7 @@ class StateManager:
             node=self._node_id(connection, report.node),
             observed_at=report.observed_at,
             stored_at=turn.at,
+            author=author,
         )
         if update:
             self._write_held(connection, event)

@@ -38,6 +38,20 @@ class Opened(msgspec.Struct, frozen=True):
     cause: Cause = CHANGE
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Store a notification that is never begun, status held: `by` kept it back. Nothing is sent.
+
+    Lost in a crash: as Opened.
+    """
+
+    notification: int
+    definition: str
+    version: int
+    subject: Subject
+    by: str
+    reason: str
+
+
 class AttemptStarted(msgspec.Struct, frozen=True):
     """Store the intent (an attempt without outcome); after the commit send it to `node`.
 
@@ -127,4 +141,14 @@ class RaiseFailure(msgspec.Struct, frozen=True):
     supplement: str
 
 
-Action = Opened | AttemptStarted | AttemptRepeated | AttemptSkipped | AttemptEnded | LateAnswer | Closed | RaiseFailure
+Action = (
+    Opened
+    | Held
+    | AttemptStarted
+    | AttemptRepeated
+    | AttemptSkipped
+    | AttemptEnded
+    | LateAnswer
+    | Closed
+    | RaiseFailure
+)

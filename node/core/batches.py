@@ -74,9 +74,9 @@ def read(run: Run) -> Reading:
         except BadMessage as error:
             bad.append(f"item {sequence} of stream {run.stream.hex()}: {error}")
             if items:
-                batches.append(batch(run.stream, first, oldest, items))  # type: ignore[arg-type]
+                batches.append(batch(run.stream, first, oldest, items))
             first = oldest = sequence + 1
             items = []
     if items or bad:
-        batches.append(batch(run.stream, first, oldest, items))  # type: ignore[arg-type]
+        batches.append(batch(run.stream, first, oldest, items))
     return Reading(tuple(batches), tuple(bad))

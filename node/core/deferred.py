@@ -27,6 +27,9 @@ RESEND_PERIODS = 4
 
 RESEND_PERIODS_MOST = 16
 
+STALLED_PERIODS = 2
+"""The same when so late an acknowledgement tells no more than the last one; each is told twice, a period apart."""
+
 WINDOW_ITEMS = 512
 """So many items of one stream may be sent and unacknowledged: some 32 packets of items of 256 bytes."""
 
@@ -63,6 +66,11 @@ class Buffer:
     @property
     def oldest(self) -> int:
         return self._next - len(self._items)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the items kept."""
+        return self._bytes
 
     def append(self, item: bytes) -> int:
         """The item's sequence."""
@@ -104,6 +112,7 @@ class Outgoing:
     cursor: int = 0  # the last sequence sent
     _moved_at: float = -math.inf  # the last acknowledgement, or the first sending after it
     _patience: int = RESEND_PERIODS
+    _repeated_at: float = -math.inf  # the last acknowledgement that told nothing new
     _rides: int = 0
 
     def waiting(self, room: int) -> list[tuple[int, bytes]]:
@@ -143,16 +152,22 @@ class Outgoing:
         """Whether this is news. It may lie beyond what this process sent: the one before it did.
 
         A lower one than before is believed: the receiver's database was restored, and it is sent again from there.
+        The same one again, late, comes from a receiver that got something behind a lost packet: back to there at once.
         """
         if position == self.acked:
+            self._repeated_at = now
             return False
         self.cursor = max(position, self.cursor) if position > self.acked else position
         self.acked, self._moved_at, self._patience = position, now, RESEND_PERIODS
         return True
 
     def resend_if_due(self, now: float, interval: float) -> None:
-        """Go back to the last acknowledgement when it was waited for in vain."""
-        if not self.copies and self.cursor > self.acked and now - self._moved_at >= self._patience * interval:
+        """Go back to the last acknowledgement when more was waited for in vain."""
+        if self.copies or self.cursor <= self.acked:
+            return
+        if self._repeated_at - self._moved_at >= STALLED_PERIODS * interval:
+            self.cursor = self.acked
+        elif now - self._moved_at >= self._patience * interval:
             self.cursor = self.acked
             self._patience = min(2 * self._patience, RESEND_PERIODS_MOST)
 

@@ -31,6 +31,7 @@ from noroshi.node.core.actions import (
     AttemptSkipped,
     AttemptStarted,
     Closed,
+    Held,
     LateAnswer,
     Opened,
     RaiseFailure,
@@ -41,6 +42,7 @@ from noroshi.node.core.notification import Attempt, Notification
 from noroshi.node.core.reasons import Reason, because, seconds
 from noroshi.node.core.subject import (
     Answered,
+    Hold,
     Input,
     Left,
     NodeChanged,
@@ -61,6 +63,8 @@ __all__ = [
     "AttemptStarted",
     "Closed",
     "Engine",
+    "Held",
+    "Hold",
     "Input",
     "LateAnswer",
     "Left",
@@ -106,6 +110,11 @@ class Engine:
         }
 
     @property
+    def next_id(self) -> int:
+        """The number of the next notification."""
+        return self._next_id
+
+    @property
     def outstanding(self) -> int:
         """Deliveries sent and not ended."""
         return len(self._attempts)
@@ -116,6 +125,8 @@ class Engine:
         match input:
             case Notify():
                 self._notify(input)
+            case Hold():
+                self._hold(input)
             case Answered():
                 self._answered(input)
             case NodeChanged():
@@ -161,6 +172,11 @@ class Engine:
         self._next_id += 1
         self._actions.append(Opened(new.id, new.definition.name, new.definition.version, new.subject, new.cause))
         self._enter(new)
+
+    def _hold(self, hold: Hold) -> None:
+        one = hold.definition
+        self._actions.append(Held(self._next_id, one.name, one.version, hold.subject, hold.by, hold.reason))
+        self._next_id += 1
 
     def _enter(self, new: Notification) -> None:
         """To S2: from S1, or with a notification failure from S11."""

@@ -17,8 +17,8 @@ UP, or is UP again, and the paths from it are told as broken.
 
 A path is FROM the node whose packets are not heard TO the observer that misses them. It is DOWN when the observer has
 lost a node that is UP, and another hears it (or it is the leader's node), for the down time and a period: long enough
-for all to have noticed the same death or goodbye. Of an observer that hears nobody only the path from the leader's node
-is told. It is UP again on the first packet; while its FROM is not UP it stays as it was. A goodbye told by an observer
+for all to have noticed the same death or goodbye. Of an observer that hears nobody only the paths from the leader's node
+and from those that claim are told. It is UP again on the first packet; while its FROM is not UP it stays as it was. A goodbye told by an observer
 whose path is DOWN is of an earlier life and counts as DOWN.
 
 Supplements say nothing that is particular to one observer, or changes from time to time, so that duplicates are known.
@@ -207,6 +207,7 @@ class Judge:
     def _judge_paths(self, says: Says, hearing: set[str], now: float) -> list[Declared]:
         events: list[Declared] = []
         missed: dict[tuple[str, str], float] = {}
+        sure = {self._own, *self._alive}  # these run, whoever hears them
         for index, sender in enumerate(self._names):
             heard = self._is_heard(index, sender, says)
             for observer, states in says.items():
@@ -215,7 +216,7 @@ class Judge:
                     continue
                 if states[index] is UP:
                     events += self._mend(path)
-                elif heard and states[index] is not SUSPECT and (observer in hearing or sender == self._own):
+                elif heard and states[index] is not SUSPECT and (observer in hearing or sender in sure):
                     missed[path] = self._missed.get(path, now)
                     events += self._break(path, now - missed[path])
         self._missed = {path: since for path, since in missed.items() if path not in self._broken}

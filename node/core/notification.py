@@ -84,9 +84,7 @@ class Notification:
     waiting: int = 0
 
     @classmethod
-    def new(
-        cls, number: int, definition: Definition | None, subject: Subject, cause: Cause = CHANGE
-    ) -> Notification:
+    def new(cls, number: int, definition: Definition | None, subject: Subject, cause: Cause = CHANGE) -> Notification:
         """One that stands before its first group: at S1, or at S11 where it tells of a failure, past S1.
 
         Raises ValueError where nothing is defined for what is no notification failure: S1 ends that.

@@ -35,6 +35,15 @@ class Reason(StrEnum):
 
     # held back, no attempt made
     SILENCED = "silenced"
+    FLAPPING = "flapping"
+    LIMITED = "the definition's limit is reached"
+    LIMITED_OVERALL = "the overall limit is reached"
+
+    # the end of an acknowledgement
+    REPLACED = "replaced by another acknowledgement"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "its time is over"
+    STATE_CHANGED = "the state changed"
 
     # duplicate control
     SAME = "same state and supplement as the current one"

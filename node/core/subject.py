@@ -24,6 +24,7 @@ class Subject(msgspec.Struct, frozen=True):
                   raised it; failure_of is then the notification whose failure it tells, where there is one
     about         one line for people: event and state, or source and line
     payload       the JSON object the application gets
+    name, node    the event's name or the line's source, and the node that saw it
     """
 
     kind: Literal["event", "line", "failure-event"]
@@ -32,6 +33,8 @@ class Subject(msgspec.Struct, frozen=True):
     event_id: int | None = None
     log_id: int | None = None
     failure_of: int | None = None
+    name: str = ""
+    node: str = ""
 
 
 Notice = Literal["change", "resumed", "repeat", "escalation", "recovery", "summary", "test"]
@@ -71,6 +74,15 @@ class Notify(msgspec.Struct, frozen=True):
     cause: Cause = CHANGE
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """S1 said yes, and it is not to be told now: `by` holds it back, `reason` says why (spec 7)."""
+
+    definition: Definition
+    subject: Subject
+    by: str
+    reason: str
+
+
 class Answered(msgspec.Struct, frozen=True):
     """A node's answer to a delivery; `reason` and `output` are the node's own words."""
 
@@ -93,7 +105,7 @@ class Left(msgspec.Struct, frozen=True):
     delivery: str
 
 
-Input = Notify | Answered | NodeChanged | Left
+Input = Notify | Hold | Answered | NodeChanged | Left
 
 
 # --- what the database kept, for Engine.restore ------------------------------------------------------------------

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import zmq.asyncio
 
-from noroshi.node.core.membership import PeerState
-from noroshi.node.core.packet import Run
+from noroshi.node.core.membership import Observation, PeerState, Twin
 from noroshi.node.daemon.agent import Agent
-from noroshi.node.daemon.deferring import Deferring, to_heard
+from noroshi.node.daemon.deferring import Deferring, Spools, asker
 from noroshi.node.daemon.deliveries import DeliveryServer
 from noroshi.node.daemon.dropbox import DropBox
 from noroshi.node.daemon.intake import Intake
@@ -31,10 +30,10 @@ from noroshi.node.daemon.monitoring import Monitoring
 from noroshi.node.daemon.packets import Callbacks as PacketCallbacks
 from noroshi.node.daemon.packets import PacketExchange
 from noroshi.node.daemon.sender import Sender
+from noroshi.node.daemon.signals import SignalEvents
 from noroshi.node.daemon.spool import Loss, Spool
-from noroshi.node.daemon.state import StateLock, cluster_of
+from noroshi.node.daemon.state import StateLock, await_former_coordinator, cluster_of
 from noroshi.node.daemon.systemd import ServiceManager
-from noroshi.node.monitors import registry
 from noroshi.node.notifier.notifier import Notifier
 from noroshi.node.wire.messages import PROTOCOL, Hello, Leading
 from noroshi.node.wire.raising import Raise
@@ -55,6 +54,8 @@ def run(config: Path) -> int:
     lock = StateLock(node)
     try:
         cluster = cluster_of(node)
+        if cluster.coordinator == "automatic":
+            await_former_coordinator(node)
         problems = check_pair(node, cluster)
         if problems:
             raise ConfigError(problems)
@@ -87,6 +88,7 @@ class Daemon:
         self._failure: BaseException | None = None
         self._raising: set[asyncio.Task[None]] = set()
         self._spools: list[Spool] = []
+        self._logs_hold = False
         self._expire_at = 0.0
 
     async def run(self) -> None:
@@ -114,6 +116,7 @@ class Daemon:
         parts.callback(context.destroy, 0)
         events = await self._spool(parts, "events")
         deferred = await self._spool(parts, "deferred")
+        lines, outcomes = await self._spool(parts, "deferred-logs"), await self._spool(parts, "outcomes")
         self._open_packets(context)
         parts.push_async_callback(self._packets.stop, goodbye=False)
         self._intake = Intake(
@@ -122,24 +125,22 @@ class Daemon:
             wanted=self._node.events.allows,
             deferred_most=self._packets.packer.largest_item,
         )
-        self._deferring = Deferring(deferred, self._packets)
-        await self._open_notifier(parts, context)
+        self._open_notifier(parts, context, Spools(deferred, lines, outcomes))
         await self._open_leadership(parts)
         self._sender = Sender(
             events, context, cluster=self._cluster.name, node=self._node.node, incarnation=self._incarnation
         )
         self._task(parts, self._sender.run())
-        self._logs = LogMonitor(self._node, self._cluster, self._incarnation, self._raise_event)
-        await self._logs.start()
-        parts.push_async_callback(self._logs.stop)
-        agent = await Agent.open(self._node.run, self._intake)
+        self._task(parts, self._deferring.at_once.run())
+        await self._open_logs(parts)
+        agent = await Agent.open(self._node.run, self._intake, verbs=self._deferring.verbs)
         parts.push_async_callback(agent.close)
+        parts.callback(self._deferring.data.close)
         self._task(parts, DropBox(self._node.state / "drop", self._intake).run())
-        monitoring = Monitoring(
-            self._node.node, registry.build(self._node.node, self._node.monitors), self._raise_event
-        )
+        monitoring = Monitoring.of(self._node, self._raise_event)
         monitoring.start()
         parts.push_async_callback(monitoring.stop)
+        parts.callback(SignalEvents(self._node.signals, self._raise_event).close)
         # Last opened, first closed: the goodbye goes out before anything else of this node ends.
         self._packet_task = self._task(parts, self._packets.run())
         parts.push_async_callback(self._packets.stop)
@@ -152,38 +153,66 @@ class Daemon:
 
     def _open_packets(self, context: zmq.asyncio.Context) -> None:
         callbacks = PacketCallbacks(
-            items=self._items,
+            items=lambda node, incarnation, runs: self._deferring.heard(node, runs),
             change=self._peer_changed,
             acknowledged=lambda positions: self._deferring.acknowledged(positions),
+            left=lambda carried: self._deferring.left(carried),
             period=self._period,
+            notice=self._noticed,
         )
         self._packets = PacketExchange(self._cluster, self._node.node, self._incarnation, context, callbacks)
         self._packets.open()
 
-    async def _open_notifier(self, parts: AsyncExitStack, context: zmq.asyncio.Context) -> None:
+    def _open_notifier(self, parts: AsyncExitStack, context: zmq.asyncio.Context, spools: Spools) -> None:
+        """With what rides in packets, before the first packet is looked at."""
         endpoint = self._cluster.node(self._node.node).notifier
         notifier = Notifier(self._node, self._cluster.name)
         try:
             server = DeliveryServer(context, endpoint, notifier)
         except zmq.ZMQError as error:
-            await notifier.close()
+            parts.push_async_callback(notifier.close)
             raise NoroshiError(
                 "cannot listen for deliveries",
                 on=endpoint,
                 why=str(error),
                 hint="another program has the port (ss -ltnp), or the address is not this host's: see cluster.yaml",
             ) from error
+        self._deferring = Deferring(
+            self._cluster.names,
+            self._packets,
+            spools,
+            notifier,
+            tell=lambda message: self._link.send(message),
+            ask=asker(context, self._cluster.name, self._node.node, self._incarnation),
+        )
+        parts.push_async_callback(self._deferring.deliveries.close)
         parts.push_async_callback(server.close)
         self._task(parts, server.serve())
 
     async def _open_leadership(self, parts: AsyncExitStack) -> None:
-        hello = Hello(PROTOCOL, self._cluster.name, self._node.node, self._incarnation)
-        callbacks = LinkCallbacks(self._leading, self._led, self._packets.acknowledge)
+        item_most = self._packets.packer.largest_item
+        hello = Hello(PROTOCOL, self._cluster.name, self._node.node, self._incarnation, item_most)
+        callbacks = LinkCallbacks(self._leading, self._led, self._packets.acknowledge, self._deferring.carry)
         self._link = CoordinatorLink(self._node.run / "coordinator.sock", hello, callbacks)
         await self._link.start()
         parts.push_async_callback(self._link.stop)
-        self._leadership = Leadership(self._link, self._node.file, ANSWER_LIMIT)
+        self._leadership = Leadership(self._link, self._node.file, ANSWER_LIMIT, self._cluster.heartbeat.down_time)
         parts.push_async_callback(self._leadership.stop)
+
+    async def _open_logs(self, parts: AsyncExitStack) -> None:
+        """Lines that an earlier life deferred go first, where a file's lines are no longer deferred."""
+        defer = self._deferring.lines.defer
+        self._logs = LogMonitor(self._node, self._cluster, self._incarnation, self._raise_event, defer=defer)
+        await self._logs.start()
+        parts.push_async_callback(self._logs.stop)
+        if self._deferring.lines.waiting and not all(rule.deferred for rule in self._node.logs):
+            self._logs_hold = True
+            self._task(parts, self._release_logs())
+
+    async def _release_logs(self) -> None:
+        await self._deferring.lines.flush()
+        self._logs_hold = False
+        self._logs.leader_changed(self._leader[0])
 
     def _task(self, parts: AsyncExitStack, work: object) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
@@ -221,6 +250,7 @@ class Daemon:
     def _peer_changed(self, node: str, old: PeerState, new: PeerState) -> None:
         """At once and not at the next period: a leader's end is what a take-over waits for."""
         log.info("%s: %s -> %s", node, old.name, new.name)
+        self._deferring.data.changed(node, new)
         self._look_who_leads(time.monotonic())
 
     def _look_who_leads(self, now: float) -> None:
@@ -235,7 +265,9 @@ class Daemon:
         if (endpoint, term) != self._leader:
             self._leader = (endpoint, term)
             self._sender.leader_changed(endpoint, term)
-            self._logs.leader_changed(endpoint)
+            self._deferring.at_once.leader_changed(endpoint)
+            if not self._logs_hold:
+                self._logs.leader_changed(endpoint)
 
     def _leading(self, leading: Leading) -> None:
         self._packets.set_role("leader", leading.term, leading.endpoint)
@@ -243,13 +275,7 @@ class Daemon:
 
     def _led(self) -> None:
         self._packets.set_role("none")
-
-    def _items(self, node: str, incarnation: bytes, runs: list[Run]) -> None:
-        del incarnation
-        for run_ in runs:
-            heard = to_heard(node, run_)
-            if heard is not None:
-                self._leadership.heard(heard)
+        self._deferring.led()
 
     async def _raise_event(self, event: str, state: str, supplement: str) -> None:
         """An event of the daemon's own parts, kept like any other."""
@@ -257,11 +283,24 @@ class Daemon:
         if ticket is not None:
             await ticket.safe()
 
+    def _noticed(self, observation: Observation) -> None:
+        """Two daemons of one name: the same words from every node that notices, so that it is told once."""
+        if isinstance(observation, Twin):
+            both = sorted((observation.kept.hex(), observation.other.hex()))
+            self._raise_soon(
+                f"monitor/{observation.node}/identity",
+                "ERROR",
+                f"two daemons call themselves {observation.node}, with incarnations {' and '.join(both)}: "
+                "give one of them another name and address",
+            )
+
     def _lost(self, loss: Loss) -> None:
         """A spool had to drop: that is an event too, though the spool is the one that is full."""
         name = f"monitor/{self._node.node}/spool"
-        text = f"{loss.count} events lost by {loss.reason}"
-        task = asyncio.ensure_future(self._raise_event(name, "ERROR", text))
+        self._raise_soon(name, "ERROR", f"{loss.count} events lost by {loss.reason}")
+
+    def _raise_soon(self, event: str, state: str, supplement: str) -> None:
+        task = asyncio.ensure_future(self._raise_event(event, state, supplement))
         self._raising.add(task)
         task.add_done_callback(self._raising.discard)
 

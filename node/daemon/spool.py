@@ -111,6 +111,12 @@ class Spool:
         return self._kept.streams
 
     @property
+    def current(self) -> bytes:
+        """The id of the stream to send now: the oldest that has anything to send, else that of new items."""
+        place = self._kept.place()
+        return self.stream if place is None else place.segment.stream
+
+    @property
     def pending(self) -> int:
         """How many safe items wait for their acknowledgement."""
         return self._kept.pending

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 
 from noroshi.store.config import Cluster, NodeConfig, load_cluster
@@ -57,6 +58,38 @@ class StateLock:
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+
+FORMER_LIMIT = 10.0
+"""Seconds that the coordinator of an earlier daemon may take to end: it does so when its link closes."""
+
+
+def await_former_coordinator(node: NodeConfig) -> None:
+    """Return once no coordinator of this node runs: that is what a new incarnation tells the cluster.
+
+    Raises NoroshiError where one does not end.
+    """
+    descriptor = os.open(node.state / "coordinator.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + FORMER_LIMIT
+    try:
+        while not _free(descriptor):
+            if time.monotonic() > deadline:
+                raise NoroshiError(
+                    "a coordinator of an earlier daemon still runs here",
+                    on=str(node.state / "coordinator.lock"),
+                    hint="end that process; where it cannot be ended, a call to the shared disk does not return",
+                )
+            time.sleep(0.05)
+    finally:
+        os.close(descriptor)
+
+
+def _free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def cluster_of(node: NodeConfig) -> Cluster:

@@ -22,7 +22,7 @@ from noroshi.node.wire.codec import BadMessage
 from noroshi.store.errors import NoroshiError
 
 SETTINGS_WITHIN = 30.0
-STORE_WITHIN = 10.0
+STORE_WITHIN = 3.0
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from posixpath import dirname
 
 from noroshi.node.logs.follower import Follower
 
@@ -36,11 +37,13 @@ class Chains:
         if not chain:
             del self._chains[follower.source]
 
-    def in_directory(self, directory: str) -> list[Follower]:
-        """Those whose file was last seen in this directory, in the order they were born."""
-        prefix = directory.rstrip("/") + "/"
-        here = (follower for follower in self if follower.path.rpartition("/")[0] + "/" == prefix)
-        return sorted((follower for follower in here if not follower.ended), key=lambda follower: follower.born)
+    def by_directory(self) -> dict[str, list[Follower]]:
+        """Those not ended by the directory their file was last seen in, in the order they were born."""
+        found: dict[str, list[Follower]] = {}
+        for follower in sorted(self, key=lambda follower: follower.born):
+            if not follower.ended:
+                found.setdefault(dirname(follower.path), []).append(follower)
+        return found
 
     def readers(self, active: Iterable[Follower], now: float) -> Iterator[Follower]:
         """Of each source with something to do, the incarnation to be read now."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from noroshi.node.logs.globs import ANY_DEPTH, Glob, segment
 from noroshi.node.logs.position import HEAD, Fact, Identity
@@ -38,7 +39,14 @@ def list_directory(path: str) -> Listing | None:
     try:
         device = stat_of(path).st_dev
         with os.scandir(path) as entries:
-            return Listing(device, dict(_files(entries)))
+            return Listing(
+                device,
+                {
+                    entry.name: 0 if entry.is_symlink() else entry.inode()
+                    for entry in entries
+                    if entry.is_file(follow_symlinks=False) or entry.is_symlink()
+                },
+            )
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -68,9 +76,14 @@ def fact_of_open(descriptor: int, path: str) -> Fact:
 
 
 def directories_of(glob: Glob) -> Iterator[str]:
-    """Every directory that now is one in which the pattern's last segment finds files; each perhaps more than once."""
+    """The directories in which the pattern's last segment finds files, each perhaps more than once.
+
+    One that the pattern names without wildcards counts although it is not there yet.
+    """
     start, *rest = glob.directories or [""]
-    yield from _walk(start, rest)
+    found = _walk(start, rest)
+    named = all(segment(part) is None for part in rest)
+    yield from found if named else (path for path in found if Path(path).is_dir())
 
 
 def identity_of(seen: os.stat_result) -> Identity:
@@ -80,14 +93,6 @@ def identity_of(seen: os.stat_result) -> Identity:
 
 def _fact(path: str, seen: os.stat_result, head: bytes | None, wanted: bool, first: bool) -> Fact:
     return Fact(path, seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, head, wanted, first)
-
-
-def _files(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, int]]:
-    for entry in entries:
-        if entry.is_file(follow_symlinks=False):
-            yield entry.name, entry.inode()
-        elif entry.is_symlink():
-            yield entry.name, 0
 
 
 def _walk(directory: str, parts: list[str]) -> Iterator[str]:
@@ -117,6 +122,11 @@ def _subdirectories(directory: str, *, follow: bool) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=follow))
     except OSError:
         return []
+
+
+def is_link(path: str) -> bool:
+    """Whether the name is a symbolic link."""
+    return os.path.islink(path)  # noqa: PTH114 (as above)
 
 
 def irregular(path: str) -> bool:

@@ -9,13 +9,14 @@ bytes are compared again: a read that a truncation overtook is thrown away. A la
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 
 import msgspec
 
-from noroshi.node.logs.directory import READ_FLAGS, identity_of
+from noroshi.node.logs.directory import READ_FLAGS, identity_of, is_link
 from noroshi.node.logs.lines import MOST_LINES, LongLine, split, text, whole_lines
 from noroshi.node.logs.position import HEAD, Fact, Identity, Position, digest
 from noroshi.node.logs.selection import Selection
@@ -74,6 +75,7 @@ class Follower:
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
         self._long: LongLine | None = None
         self._descriptor: int | None = None
+        self._by_link = False
         self._counts = counts
 
     # --- what it is ---
@@ -99,8 +101,8 @@ class Follower:
 
     @property
     def handle(self) -> str | int:
-        """What to stat: the name, until the source has moved on to another file."""
-        return self.path if self._descriptor is None or not self.rotated else self._descriptor
+        """What to stat. A directory tells when a name goes to another file, but not what a symbolic link means."""
+        return self.path if self._descriptor is None or (self._by_link and not self.rotated) else self._descriptor
 
     @property
     def has_more(self) -> bool:
@@ -127,7 +129,7 @@ class Follower:
         if identity_of(os.fstat(descriptor)) != self.identity:
             os.close(descriptor)
             return False
-        self._descriptor = descriptor
+        self._descriptor, self._by_link = descriptor, is_link(self.path)
         return True
 
     def close(self) -> None:
@@ -287,7 +289,9 @@ class Follower:
         self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
         if self.pending:
             part = self.pending[0].part
-            self.pending[0].part = msgspec.structs.replace(part, start=position)
+            first = bisect_right(part.ends, position)
+            rest = {"lines": part.lines[first:], "ends": part.ends[first:]}
+            self.pending[0].part = msgspec.structs.replace(part, start=position, **rest)
 
     def _as_position(self, offset: int) -> Position:
         return Position(

@@ -18,7 +18,9 @@ import zmq
 from noroshi.node.logs.follower import PART, Follower
 from noroshi.node.logs.link import Link
 from noroshi.node.logs.messages import Alive, Deferred, Leader, Rule, Settings, Taken, ToMonitor
+from noroshi.node.logs.reader import Reader
 from noroshi.node.logs.reports import Reports
+from noroshi.node.logs.roster import Roster
 from noroshi.node.logs.saved import State, Store
 from noroshi.node.logs.selection import Limits, Selection, Timer
 from noroshi.node.logs.sender import Outcome, Sender, Sign
@@ -50,8 +52,11 @@ class Monitor:
         self._reports = Reports(link.send, time.monotonic, self._counts, unsure=unsure)
         if state.damaged:
             self._reports.damaged(state.damaged)
-        self._watcher = Watcher(settings.rules, self._timing, self._select, self._counts, self._reports)
-        self._watcher.restore(state, time.monotonic())
+        self._roster = Roster(settings.rules, self._select, self._timing.partial, self._counts, self._reports)
+        self._roster.restore(state, time.monotonic())
+        self._watcher = Watcher(self._roster, self._timing, self._reports)
+        deferred = any(rule.deferred for rule in settings.rules)
+        self._reader = Reader(self._roster, deferred, self._counts, self._reports)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._poller = zmq.Poller()
         sign = Sign(settings.cluster, settings.node, settings.incarnation)
@@ -87,7 +92,7 @@ class Monitor:
         self._send(now)
         if now >= self._watcher.due():
             self._watcher.poll(now)
-        read = self._watcher.read(now, now_us(), leader=self._sender.leader)
+        read = self._reader.read(now, now_us(), leader=self._sender.leader)
         self._save_if_due(now)
         self._send(now)
         self._beat()
@@ -98,7 +103,7 @@ class Monitor:
         self._link.flush()
         self._poller.register(self._link.fileno(), zmq.POLLIN | (zmq.POLLOUT if self._link.stuck else 0))
         due = min(self._watcher.due(), self._sender.due(), self._beat_due)
-        if self._watcher.moved:
+        if self._roster.moved:
             due = min(due, self._save_due)
         wait = 0.0 if more else max(0.0, due - time.monotonic())
         self._poller.poll(math.ceil(wait * 1000))
@@ -110,7 +115,7 @@ class Monitor:
             self._beat_due = now + self._timing.beat
             self._reports.tick()
             if not self._link.stuck:
-                self._link.send(Alive(len(self._watcher), dict(self._counts)))
+                self._link.send(Alive(len(self._roster), dict(self._counts)))
 
     def _hear(self, message: ToMonitor, now: float) -> None:
         match message:
@@ -131,14 +136,14 @@ class Monitor:
             if not parts:
                 break
             self._sender.send(parts, now)
-        for follower in list(self._watcher.sendable(now, deferred=True)):
+        for follower in list(self._reader.sendable(now, deferred=True)):
             self._link.send(Deferred(self._part_of(follower)))
 
     def _gather(self, now: float) -> list[LogPart]:
         """A batch: parts of as many streams as fit, but one that was refused goes alone."""
         parts: list[LogPart] = []
         weight = 0
-        for follower in self._watcher.sendable(now, deferred=False):
+        for follower in self._reader.sendable(now, deferred=False):
             first = follower.pending[0]
             if parts and (first.refusals or weight + first.weight > PART):
                 continue
@@ -176,7 +181,7 @@ class Monitor:
             follower.not_before = now + REFUSED_PAUSE
             return
         follower.taken(position, now)
-        self._watcher.moved = True
+        self._roster.moved = True
 
     def _not_taken(self, parts: tuple[LogPart, ...]) -> None:
         for part in parts:
@@ -223,25 +228,25 @@ class Monitor:
             follower.not_before = time.monotonic() + REFUSED_PAUSE
             return
         follower.skip()
-        self._watcher.moved = True
+        self._roster.moved = True
         self._reports.set_aside(part.source, len(part.lines), str(place), message)
 
     # --- the rest ---
 
     def _save_if_due(self, now: float) -> None:
         """New streams at once, so that they may be sent; moved positions a few times a second."""
-        at_once = self._watcher.unsaved and not self._save_failed
-        if at_once or (now >= self._save_due and (self._watcher.unsaved or self._watcher.moved)):
+        at_once = self._roster.unsaved and not self._save_failed
+        if at_once or (now >= self._save_due and (self._roster.unsaved or self._roster.moved)):
             self._save_failed = not self._save(clean=False)
             self._save_due = now + self._timing.save
 
     def _save(self, *, clean: bool) -> bool:
         try:
-            self._store.save(State(self._watcher.patterns, tuple(self._watcher.positions()), clean))
+            self._store.save(State(self._roster.patterns, tuple(self._roster.positions()), clean))
         except OSError as error:
             self._reports.unsaved(error)
             return False
-        self._watcher.saved()
+        self._roster.saved()
         self._reports.saved()
         return True
 

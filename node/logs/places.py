@@ -34,6 +34,8 @@ class Place:
     modified: int = -1
     signature: Signature | None = None
     """The names and inode numbers that mattered at the last look; None: look again."""
+    names: dict[str, int] | None = None
+    """All of them."""
     not_before: float = 0.0
     resumed: bool = True
     """Whether there was no look yet in this life."""
@@ -114,7 +116,17 @@ def view(rules: Rules, place: Place, followers: Sequence[Follower]) -> View | No
     return found
 
 
-def signature(rules: Rules, place: Place, followers: Sequence[Follower], listing: Listing) -> Signature:
+def differs(rules: Rules, place: Place, followers: Sequence[Follower]) -> bool:
+    """Whether a look has to be taken at what may mean something. Raises OSError."""
+    listing = list_directory(place.path)
+    if listing is None or place.signature is None:
+        return True
+    if listing.names != place.names and _signature(rules, place, followers, listing) == place.signature:
+        place.names = listing.names
+    return listing.names != place.names
+
+
+def _signature(rules: Rules, place: Place, followers: Sequence[Follower], listing: Listing) -> Signature:
     """The names that matter: configured, followed, or named like a rotated one of those; with their inode numbers."""
     wanted = {name for name in listing.names if rules.of_name(place, name) is not None}
     bases = wanted | {basename(path) for path in rules.single(place)}
@@ -129,7 +141,7 @@ def signature(rules: Rules, place: Place, followers: Sequence[Follower], listing
 
 
 def _view(rules: Rules, place: Place, followers: Sequence[Follower], listing: Listing) -> View:
-    names = signature(rules, place, followers, listing)
+    names = _signature(rules, place, followers, listing)
     seen = [(inode, _fact(rules, place, name)) for name, inode in names]
     facts = [fact for _, fact in seen if fact is not None]
     linked = frozenset(fact.identity for fact in facts)

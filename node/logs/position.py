@@ -178,7 +178,7 @@ class _Look:
             self._claim(position, self._oldest_first(position.source, copies)[0])
 
     def _unseen(self, position: Position, fact: Fact, place: Fact | None) -> bool:
-        """A source empty when last seen may have been written, copied and truncated since: then the copy comes first."""
+        """A source empty when last seen may have been written, copied and truncated since: the copy comes first."""
         if fact.size == 0 or place is None:
             return place is None
         here = self._mark(position.source, place)
@@ -210,9 +210,8 @@ class _Look:
     def _copies_of(self, position: Position) -> list[Fact]:
         return [
             fact
-            for fact in self._unclaimed()
+            for fact in self._rotated_of(position.source)
             if fact.modified >= position.modified and fact.head is not None and same_content(position, fact)
-            if self._mark(position.source, fact) is not None
         ]
 
     def _claim(self, position: Position, fact: Fact) -> None:
@@ -225,11 +224,10 @@ class _Look:
         """Sources that went on in files never seen, then the others."""
         newest = {position.source: position for position in self.known}
         for source, position in newest.items():
-            between = [fact for fact in self._unclaimed() if self._follows(fact, position)]
+            between = [fact for fact in self._rotated_of(source) if self._follows(fact, position)]
             yield from self._begin_all(source, between, at_end=False)
         for source, first in self._never_known(newest).items():
-            earlier = [fact for fact in self._unclaimed() if self._mark(source, fact) is not None]
-            yield from self._begin_all(source, earlier, at_end=first)
+            yield from self._begin_all(source, self._rotated_of(source), at_end=first)
         for fact in self._unclaimed():
             if fact.wanted and not self._held_back(fact):
                 yield from self._begin_all(fact.path, [fact], at_end=fact.first and fact.path not in newest)
@@ -247,21 +245,18 @@ class _Look:
 
     def _follows(self, fact: Fact, newest: Position) -> bool:
         """Whether an unknown file was the source after its newest known incarnation, and no longer is."""
-        mark = self._mark(newest.source, fact)
-        if mark is None:
-            return False
         place = self.places.get(newest.stream)
         if place is not None and place.path == newest.source:
             return False
+        mark = self._mark(newest.source, fact)
         other = self._mark(newest.source, place) if place is not None else None
-        older = mark.older_than(other) if other is not None else None
+        older = mark.older_than(other) if mark is not None and other is not None else None
         return fact.modified >= newest.modified if older is None else not older
 
     def _held_back(self, fact: Fact) -> bool:
         """Whether this may be a copy in the making of a source that is still written."""
-        names = {path for path, _ in self._readings(fact.path)}
-        places = [place for place in self.places.values() if place.path in names]
-        return any(fact.size == 0 or _copied(fact, place) for place in places)
+        places = [self._places_by_path.get(path) for path, _ in _readings(fact.path)]
+        return any(fact.size == 0 or _copied(fact, place) for place in places if place is not None)
 
     # --- helpers ---
 
@@ -273,17 +268,31 @@ class _Look:
                 found[fact.identity] = fact
         return list(found.values())
 
+    @cached_property
+    def _places_by_path(self) -> dict[str, Fact]:
+        """Asked for only once all that is known has its place."""
+        return {place.path: place for place in self.places.values()}
+
+    def _rotated_of(self, source: str) -> list[Fact]:
+        """The files, nobody's yet, whose names are rotated ones of the source."""
+        facts = {fact.identity: fact for fact in self._rotated.get(source, []) if fact.identity not in self.claimed}
+        return list(facts.values())
+
+    @cached_property
+    def _rotated(self) -> dict[str, list[Fact]]:
+        found: dict[str, list[Fact]] = {}
+        for fact in self.facts:
+            for source, _ in _readings(fact.path):
+                found.setdefault(source, []).append(fact)
+        return found
+
     def _mark(self, source: str, fact: Fact) -> Mark | None:
-        return dict(self._readings(fact.path)).get(source)
+        return dict(_readings(fact.path)).get(source)
 
     def _older(self, source: str, fact: Fact, than: Mark | None) -> bool:
         """Whether a rotated file is older than one with another mark, or than the source itself."""
         mark = self._mark(source, fact)
         return than is None or (mark is not None and mark.older_than(than) is True)
-
-    def _readings(self, path: str) -> list[tuple[str, Mark]]:
-        directory = path[: len(path) - len(basename(path))]
-        return [(directory + name, mark) for name, mark in readings(basename(path))]
 
     def _oldest_first(self, source: str, facts: Sequence[Fact]) -> list[Fact]:
         marks = [(self._mark(source, fact), fact) for fact in facts]
@@ -292,6 +301,11 @@ class _Look:
         if len(kinds) != 1 or any(mark is None for mark, _ in marks):
             return by_time
         return sorted(by_time, key=lambda fact: _age(mark_of(basename(source), basename(fact.path))))
+
+
+def _readings(path: str) -> list[tuple[str, Mark]]:
+    directory, slash, name = path.rpartition("/")
+    return [(directory + slash + original, mark) for original, mark in readings(name)]
 
 
 def _distance(position: Position, fact: Fact) -> tuple[bool, bool, bool]:

@@ -68,9 +68,13 @@ class Reports:
             f"read {path}", f"{path} cannot be read: {error.strerror} (give the daemon's user the right to read it)"
         )
 
-    def irregular(self, path: str) -> None:
-        """What a rule names is there and is no file."""
-        self._stands(f"irregular {path}", f"{path} is no regular file and is not followed (name a file under 'logs')")
+    def irregular(self, path: str, irregular: bool) -> None:
+        """Whether what a rule names is there and is no file."""
+        key = f"irregular {path}"
+        if irregular:
+            self._stands(key, f"{path} is no regular file and is not followed (name a file under 'logs')")
+        else:
+            self._clear(key)
 
     def readable(self, path: str) -> None:
         self._clear(f"read {path}")

@@ -75,6 +75,11 @@ class Notifier:
         self._runs: set[asyncio.Task[Outcome]] = set()
         self._closing = False
 
+    @property
+    def term(self) -> int:
+        """The highest term heard: deliveries of an earlier one are refused."""
+        return self._record.term
+
     async def deliver(self, message: Deliver) -> Answer:
         """How the delivery went, however often and with whatever gaps it is asked for."""
         try:

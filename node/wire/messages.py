@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from noroshi.node.wire.operating import Begun, Operation
 from noroshi.store.model import Application, Procedure
 
 PROTOCOL = 1
@@ -76,20 +77,25 @@ class LineBatch(msgspec.Struct, frozen=True, tag="deferred-logs"):
 
 
 class ImportDefinitions(msgspec.Struct, frozen=True, tag="import"):
-    """The text of a definitions file; `dry_run` only says what would change; `prune` removes what it lacks."""
+    """The text of a definitions file; `dry_run` only says what would change; `prune` removes what it lacks.
+
+    `seen`: the newest version of each name as the author saw it (names that were not there are left out); where
+    another is there now nothing is taken, and `Refused` tells both changes. None: whatever is there is replaced.
+    """
 
     text: str
     file: str
     author: str
     dry_run: bool = False
     prune: bool = False
+    seen: dict[str, int] | None = None
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Asks who leads; answered by `Acknowledged` with no positions."""
 
 
-RequestBody = EventBatch | LogBatch | LineBatch | ImportDefinitions | Ping
+RequestBody = EventBatch | LogBatch | LineBatch | ImportDefinitions | Operation | Ping
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -119,12 +125,14 @@ class Changed(msgspec.Struct, frozen=True, tag="changed"):
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
     """Nothing was taken. `code` for programs, `message` and `hint` for people."""
 
-    code: Literal["not-leader", "protocol", "cluster", "identity", "bad-message", "definitions", "busy", "disk"]
+    code: Literal[
+        "not-leader", "protocol", "cluster", "identity", "bad-message", "definitions", "conflict", "busy", "disk"
+    ]
     message: str
     hint: str = ""
 
 
-Reply = Acknowledged | Changed | Refused
+Reply = Acknowledged | Changed | Begun | Refused
 
 
 # --- deliveries: coordinator -> node (DEALER to ROUTER on port+1) ------------------------------------------------
