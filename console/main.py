@@ -21,7 +21,11 @@ COMMANDS = {
     "events": "the history of events",
     "log": "the shared log",
     "history": "notifications, each with its attempts",
-    "definitions": "import, export, diff, check the definitions",
+    "definitions": "import, export, diff, check, explain, test the definitions",
+    "ack": "acknowledge an event: who looks after it, until when",
+    "repaired": "declare that something is in order again",
+    "silence": "silences: add, list, remove",
+    "maintenance": "begin or end the maintenance of a node",
     "check": "check the configuration of this node",
     "demo": "start a three-node cluster on loopback and look at it",
 }

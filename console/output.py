@@ -109,7 +109,8 @@ def iso(instant: int | None) -> str | None:
 
 
 def state_json(row: State) -> dict[str, Any]:
-    """A row of the state table."""
+    """A row of the state table; `acknowledged` only where somebody has."""
+    acknowledged = {"by": row.owner, "comment": row.comment, "until": iso(row.acknowledged_until)}
     return {
         "category": row.category,
         "event": row.event,
@@ -118,11 +119,12 @@ def state_json(row: State) -> dict[str, Any]:
         "node": row.node,
         "count": row.count,
         "observed_at": iso(row.observed_at),
+        **({"acknowledged": acknowledged} if row.owner else {}),
     }
 
 
 def event_json(row: Event) -> dict[str, Any]:
-    """An event of the history."""
+    """An event of the history; `author` only where an operator declared it."""
     return {
         "event": row.event,
         "state": row.state,
@@ -132,6 +134,7 @@ def event_json(row: Event) -> dict[str, Any]:
         "count": row.count,
         "observed_at": iso(row.observed_at),
         "stored_at": iso(row.stored_at),
+        **({"author": row.author} if row.author else {}),
     }
 
 
@@ -152,7 +155,9 @@ def notification_json(row: Notification) -> dict[str, Any]:
     if row.event is not None:
         about = {"event": row.event, "state": row.state, "supplement": row.supplement, "category": row.category}
     return {
+        "id": row.id,
         "definition": row.definition,
+        "notice": row.notice,
         "status": row.status,
         "reason": row.reason,
         **about,

@@ -24,7 +24,7 @@ def run_console(config_path: str | Path, *, mouse: bool = True, theme: str | Non
     from noroshi.console.queries import open_queries
     from noroshi.store.errors import NoroshiError
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
         raise NoroshiError("the console needs a terminal", hint="use `noroshi status` or `noroshi log` in a script")
     first, second = open_queries(config_path), open_queries(config_path)
     prepare_environment()

@@ -36,6 +36,7 @@ from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.help import HelpScreen
 from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.screens.status import StatusScreen
+from noroshi.console.app.widgets.bars import KeyBar
 from noroshi.console.queries import Leadership, Picture, Queries
 from noroshi.console.sanitise import visible
 from noroshi.console.times import Clockface
@@ -46,6 +47,10 @@ TYPING = 0.2
 """Seconds after the last key before a filter goes through the log."""
 
 
+OSC_MOST = 74_000
+"""Characters: terminals drop a longer OSC 52 sequence, silently."""
+
+
 class NoroshiApp(App[None]):
     """The console of one cluster."""
 
@@ -54,16 +59,17 @@ class NoroshiApp(App[None]):
     COMMANDS: ClassVar = {ConsoleCommands}
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-high")]  # noqa: RUF012 - declared so by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "show('status')", "Status", show=False),
-        Binding("2", "show('log')", "Log", show=False),
-        Binding("t", "local_time", "UTC/local", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("colon", "command_palette", "Commands", key_display=":"),
+        Binding("1", "show('status')", "Status"),
+        Binding("2", "show('log')", "Log"),
+        Binding("t", "local_time", "UTC/local"),
+        Binding("question_mark", "help", "Help"),
+        Binding("colon,ctrl+p", "command_palette", "Commands"),
         Binding("q", "quit", "Quit"),
     ]
 
     def __init__(self, watching: Queries, fetching: Queries, *, theme: str = "ansi-dark", local: bool = False) -> None:
-        super().__init__()
+        # told here and not by the theme alone: Textual decides in this call how NO_COLOR takes colours away
+        super().__init__(ansi_color=True)
         self.theme = theme
         self.face = Clockface(local)
         self.now = now_us()
@@ -136,9 +142,9 @@ class NoroshiApp(App[None]):
         screen = self.screen
         if not isinstance(screen, DetailScreen) or screen.key != event.key:
             return
-        if event.key.startswith("line ") and event.line is not None:
+        if event.line is not None:
             screen.show(line_detail(event.line, self.now, self.face))
-        elif not event.key.startswith("line "):
+        elif event.key.startswith("event "):
             screen.show(screen.fields + past(event.events, self.face))
 
     def warning(self) -> str:
@@ -148,8 +154,9 @@ class NoroshiApp(App[None]):
         return warning(known, time.monotonic(), now_us(), self.face)
 
     def say(self, text: str) -> None:
-        """Tell something in passing; `text` is safe."""
-        self.notify(text, markup=False, timeout=4)
+        """Tell something in passing, on whatever is in front; `text` is safe."""
+        for bar in self.screen.query(KeyBar):
+            bar.tell(text)
 
     # --- what the operator wants ------------------------------------------------------------------------------------
 
@@ -203,11 +210,16 @@ class NoroshiApp(App[None]):
     def copy(self, text: str) -> None:
         """Send text to the clipboard, the way that can work here."""
         if send_by_tmux(text):
-            self.post_message(TextSent("tmux's buffer (and the terminal's clipboard)", len(text)))
+            self.post_message(TextSent("tmux", len(text)))
+            return
+        if len(text) > OSC_MOST:
+            self.call_from_thread(
+                self.say, f"{len(text):,} characters are too long for the terminal: save to a file, w"
+            )
             return
         self.call_from_thread(self.copy_to_clipboard, text)
-        way = "the terminal's clipboard (OSC 52)"
-        self.post_message(TextSent(way + (", which tmux may drop" if os.environ.get("TMUX") else ""), len(text)))
+        dropped = "; tmux may drop it" if os.environ.get("TMUX") else ""
+        self.post_message(TextSent(f"the terminal (OSC 52{dropped})", len(text)))
 
     # --- time goes on -----------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ def event_job(name: str) -> Job:
     """Read what this event went through; a name is taken as it is, stars and all."""
 
     def job(queries: Queries) -> Iterator[Message]:
-        yield DetailRead(name, events=queries.events(EventFilter(name, exact=True), PAST))
+        yield DetailRead(f"event {name}", events=queries.events(EventFilter(name, exact=True), PAST))
 
     return job
 

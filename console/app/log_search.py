@@ -13,7 +13,7 @@ from noroshi.console.app.messages import LinesRead, LogSaved, PlaceFound, ScanSt
 from noroshi.console.app.reading import Job
 from noroshi.console.output import log_json
 from noroshi.console.queries import ERROR_WORDS, Queries
-from noroshi.console.sanitise import escaped_json
+from noroshi.console.sanitise import escaped_json, visible
 from noroshi.store.views import UNCUT, LogFilter
 
 
@@ -54,7 +54,7 @@ def time_job(instant: int, typed: str) -> Job:
     """Find the first line at or after an instant."""
 
     def job(queries: Queries) -> Iterator[Message]:
-        yield PlaceFound(queries.log_id_at(instant), f"line at or after {typed}")
+        yield PlaceFound(queries.log_id_at(instant), f"line at or after {visible(typed)}")
 
     return job
 

@@ -49,15 +49,18 @@ class Search:
         fetcher.cancel("newer")
 
     def take(self, event: ScanStepped, fetcher: Fetcher) -> int:
-        """Take one step's findings; how many rows came before the first."""
+        """Take one step's findings; how many rows came before the first.
+
+        A search begun again before the last step of the one before it was told gives lines twice: they are passed over.
+        """
         ids = [line.id for line in event.step.lines]
         if not event.backward:
-            if event.step.position > self._forth:
-                self._forth = event.step.position
-                self.matches.add_newer(ids)
+            self.matches.add_newer(number for number in ids if number > self._forth)
+            self._forth = max(self._forth, event.step.position)
             return 0
-        self._back, self._done = event.step.position, event.step.done
-        added = self.matches.add_older(ids)
+        added = self.matches.add_older(number for number in ids if number < self._back)
+        self._back = min(self._back, event.step.position)
+        self._done = self._done or event.step.done
         if self.matches.full:
             self._done = True
             fetcher.cancel("older")

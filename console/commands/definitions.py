@@ -1,4 +1,4 @@
-"""`noroshi definitions import|export|diff|check`: the YAML side of what the database holds (design section 5).
+"""`noroshi definitions ACTION`: what the database holds of fig. 8, its YAML side, rehearsals of it (design section 5).
 
 Reading (export, diff) works with the coordinator gone; an import goes through it, for there is one writer.
 """
@@ -6,12 +6,13 @@ Reading (export, diff) works with the coordinator gone; an import goes through i
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from pathlib import Path
 
-from noroshi.store import changes, definitions
+from noroshi.console.commands import asking, explaining, testing, versions
+from noroshi.console.sanitise import visible
+from noroshi.store import changes, definitions, views
 from noroshi.store.config import NodeConfig, load_cluster, load_node
 from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
@@ -27,14 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     importing.add_argument("file", type=Path)
     importing.add_argument("--dry-run", action="store_true", help="only show what would change")
     importing.add_argument("--prune", action="store_true", help="also remove the definitions that the file lacks")
+    importing.add_argument("--yes", action="store_true", help="do not ask, also at a terminal")
     importing.add_argument("--json", action="store_true", help="one object")
     exporting = _action(actions, "export", "print the cluster's definitions as YAML")
     exporting.add_argument("--json", action="store_true", help="JSON lines, one a definition")
     difference = _action(actions, "diff", "show what an import of the file would change, from the database alone")
     difference.add_argument("file", type=Path)
     difference.add_argument("--prune", action="store_true", help="count what the file lacks as removed")
-    checking = _action(actions, "check", "check a definitions file, every problem at once")
-    checking.add_argument("file", type=Path)
+    checking = _action(actions, "check", "check a definitions file, or those in force against the cluster file")
+    checking.add_argument("file", type=Path, nargs="?", help="left out: the definitions in force")
+    versions.add_log_arguments(_action(actions, "log", "show who changed what, when"))
+    versions.add_rollback_arguments(_action(actions, "rollback", "make an older version of a definition the newest"))
+    versions.add_remove_arguments(_action(actions, "remove", "remove definitions"))
+    explaining.add_arguments(_action(actions, "explain", "say who would be told now, in which order, and who not"))
+    testing.add_arguments(_action(actions, "test", "deliver a marked test to each destination of a definition"))
 
 
 def _action(
@@ -46,30 +53,30 @@ def _action(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return {"import": _import, "export": _export, "diff": _diff, "check": _check}[arguments.action](arguments)
+    actions = {"import": _import, "export": _export, "diff": _diff, "check": _check}
+    actions |= {"explain": explaining.run, "test": testing.run}
+    actions |= {"log": versions.run_log, "rollback": versions.run_rollback, "remove": versions.run_remove}
+    return actions[arguments.action](arguments)
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from noroshi.node.wire.messages import PROTOCOL, Changed, ImportDefinitions, Refused, Request
-    from noroshi.node.wire.requests import ask
-    from noroshi.store.lock import is_held, read_lock
+    """The difference first; then, unless it is a dry run or refused at a terminal, the import of just that."""
+    from noroshi.node.wire.messages import ImportDefinitions
 
-    node = load_node(Path(arguments.config))
-    layout, text = Layout(node.shared), read_text(arguments.file)
-    definitions.parse(text, arguments.file, load_cluster(layout.cluster).names)
-    lock = read_lock(layout)
-    if lock is None or not is_held(layout):
-        raise NoroshiError("nobody holds the coordinator's role", on=str(layout.shared), hint=_NO_LEADER)
-    body = ImportDefinitions(text, str(arguments.file), _author(), arguments.dry_run, arguments.prune)
-    reply = ask(lock.endpoint, Request(PROTOCOL, load_cluster(layout.cluster).name, node.node, b"", body))
-    if isinstance(reply, Refused):
-        raise NoroshiError("the coordinator refused the import", why=reply.message, hint=reply.hint)
-    lines = reply.lines if isinstance(reply, Changed) else []
+    at, text = asking.place(arguments.config), read_text(arguments.file)
+    wanted = definitions.parse(text, arguments.file, at.cluster.names)
+    current, seen = at.reader.query(views.definitions_seen)
+    lines = changes.describe(changes.between(current, wanted, prune=arguments.prune))
     _print_changes(lines, arguments.json, arguments.dry_run)
+    if arguments.dry_run or not lines:
+        return 0
+    sys.stdout.flush()
+    if sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes and input("import this? [y/N] ") != "y":
+        print("nothing was changed", file=sys.stderr)
+        return 1
+    body = ImportDefinitions(text, str(arguments.file), asking.author(), prune=arguments.prune, seen=seen)
+    asking.ask_coordinator(at, body, "import")
     return 0
-
-
-_NO_LEADER = "editing waits for a coordinator: is 'noroshi node' running on some node? 'noroshi status' shows it"
 
 
 def _print_changes(lines: list[str], as_json: bool, dry_run: bool) -> None:
@@ -80,7 +87,10 @@ def _print_changes(lines: list[str], as_json: bool, dry_run: bool) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    found = _stored(load_node(Path(arguments.config)))
+    node = load_node(Path(arguments.config))
+    found = _stored(node)
+    for line in _strangers(node, found):
+        print(line, file=sys.stderr)
     if arguments.json:
         from noroshi.store.model import to_json
 
@@ -106,17 +116,29 @@ def _check(arguments: argparse.Namespace) -> int:
         names = load_cluster(Layout(load_node(Path(arguments.config)).shared).cluster).names
     except NoroshiError as error:
         print(f"the node names are not checked: {error}", file=sys.stderr)
+    if arguments.file is None:
+        return _check_stored(load_node(Path(arguments.config)))
     found = definitions.load(arguments.file, names)
     print(f"{arguments.file}: {len(found)} definitions, no problem")
     return 0
 
 
+def _check_stored(node: NodeConfig) -> int:
+    found = _stored(node)
+    lines = _strangers(node, found)
+    print("\n".join(lines) if lines else f"{len(found)} definitions in force, no problem")
+    return 1 if lines else 0
+
+
+def _strangers(node: NodeConfig, found: list[Definition]) -> list[str]:
+    """Each definition that names a node which is not, or no longer, in the cluster file."""
+    try:
+        names = load_cluster(Layout(node.shared).cluster).names
+    except NoroshiError as error:
+        return [f"the node names are not checked: {error}"]
+    left = [(one.name, ", ".join(changes.strangers(one, names))) for one in found]
+    return [visible(f"definition {name} names {nodes}: not in cluster.yaml") for name, nodes in left if nodes]
+
+
 def _stored(node: NodeConfig) -> list[Definition]:
     return SharedReader(Layout(node.shared)).query(table.current)
-
-
-def _author() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no such user in passwd: a container
-        return "unknown"

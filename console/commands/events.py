@@ -47,7 +47,7 @@ def _row(row: Event, face: Clockface) -> list[Cell]:
         Cell(face.precise(row.observed_at)),
         state_cell(row.state),
         plain(row.event),
-        plain(f"from {row.node}"),
+        plain(f"from {row.node}" + (f" by {row.author}" if row.author else "")),
         Cell(f"{row.count}x"),
         plain(row.supplement),
     ]

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--definition, --status, --since, --until, --limit, --json, --local."""
     add_output_arguments(parser)
     parser.add_argument("--definition", metavar="NAME", help="only of this definition")
-    parser.add_argument("--status", choices=("pending", "delivered", "failed", "abandoned"))
+    parser.add_argument("--status", choices=("pending", "delivered", "failed", "abandoned", "held"))
     add_selection_arguments(parser)
 
 
@@ -48,7 +48,8 @@ def _print(printer: Printer, rows: tuple[Notification, ...], face: Clockface) ->
     for row in rows:
         status = row.status + (f" ({row.reason})" if row.reason else "")
         name = f"{row.definition} v{row.version}" if row.definition else "(not defined)"
-        what = visible(f"{name}  {status}")
+        why = "" if row.notice == "change" else f" {row.notice}"
+        what = visible(f"{row.id} {name}{why}  {status}")
         printer.heading(f"{face.precise(row.created_at)}  {what}  {about(row)}")
         printer.rows(_attempt(attempt) for attempt in row.attempts)
 

@@ -87,6 +87,7 @@ def _state_row(row: State, now: int, face: Clockface) -> list[Cell]:
         plain(f"from {row.node}"),
         Cell(f"{face.full(row.observed_at)} ({age(row.observed_at, now)})"),
         Cell(f"{row.count}x"),
+        plain(f"acknowledged by {row.owner}" if row.owner else ""),
         plain(row.supplement),
     ]
 

@@ -9,10 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from noroshi.console.app.header import header
-from noroshi.console.app.widgets.bars import Bar, Prompt, StaleBanner
+from noroshi.console.app.widgets.bars import Bar, Hints, KeyBar, Prompt, StaleBanner
 from noroshi.console.queries import Picture
 
 if TYPE_CHECKING:
@@ -24,14 +23,16 @@ class NoroshiScreen(Screen[None]):
 
     TITLE = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "filter", "Filter"),
         Binding("y", "copy(False)", "Copy"),
-        Binding("Y", "copy(True)", "Copy as JSON", show=False),
-        Binding("tab", "app.next_screen", "Next screen", show=False),
-        Binding("escape", "back", "Clear", show=False),
+        Binding("Y", "copy(True)", "Copy as JSON"),
+        Binding("tab", "app.next_screen", "Next screen"),
+        Binding("escape", "back", "Clear"),
     ]
-    HELP_LINES: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Keys and what they do, for the help."""
+    HINTS: ClassVar[Hints] = ()
+    """What the last line offers."""
+    HELP_LINES: ClassVar[Hints] = ()
+    """All keys of this screen, for the help."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,15 +41,11 @@ class NoroshiScreen(Screen[None]):
         self.stale_banner = StaleBanner(id="stale")
         self.state_bar = Bar(id="state")
         self.entry = Prompt(id="prompt")
+        self.key_bar = KeyBar(self.HINTS)
 
     @property
     def console(self) -> NoroshiApp:
         return cast("NoroshiApp", self.app)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While the operator types, the footer offers only what ends that."""
-        typing = self.entry.is_mounted and self.entry.display
-        return not typing or action in ("cancel", "accept")
 
     def compose(self) -> ComposeResult:
         yield self.header_bar
@@ -56,7 +53,7 @@ class NoroshiScreen(Screen[None]):
         yield self.body()
         yield self.state_bar
         yield self.entry
-        yield Footer(show_command_palette=False, compact=True)
+        yield self.key_bar
 
     def body(self) -> Widget:
         """The list that fills the screen."""
@@ -90,7 +87,12 @@ class NoroshiScreen(Screen[None]):
     def prompt(self, purpose: str, label: str, text: str = "", hint: str = "") -> None:
         """Ask the operator for a line."""
         self.entry.open(purpose, label, text, hint)
+        self.key_bar.show_hints((("Enter", "done"), ("Esc", "cancel")))
+
+    def prompt_ended(self) -> None:
+        """The operator has answered, or not wanted to."""
+        self.key_bar.restore()
 
     def say(self, text: str) -> None:
-        """Tell something in passing."""
-        self.notify(text, markup=False, timeout=4)
+        """Tell something in passing; `text` is safe."""
+        self.key_bar.tell(text)

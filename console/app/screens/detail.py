@@ -10,10 +10,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from noroshi.console.app.detail import Fields
-from noroshi.console.app.widgets.bars import Bar
+from noroshi.console.app.widgets.bars import Bar, KeyBar
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.sanitise import visible, visible_lines
 
@@ -70,23 +69,23 @@ class DetailScreen(ModalScreen[None]):
     """Shows `fields`; what is fetched for `key` is added by `show`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", "Close", key_display="Esc"),
+        Binding("escape,q", "dismiss", "Close"),
         Binding("y", "copy", "Copy"),
     ]
 
-    def __init__(self, key: str, fields: Fields, title: str = "") -> None:
+    def __init__(self, key: str, fields: Fields, title: str) -> None:
         super().__init__()
         self.key = key
         self.fields = fields
-        self._title = title or key
+        self._title = title
 
     def compose(self) -> ComposeResult:
         yield Bar(id="header")
         yield DetailView(self.fields)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar((("Esc", "close"), ("y", "copy all")))
 
     def on_mount(self) -> None:
-        self.query_one(Bar).show(f" {visible(self._title)}")
+        self.query_one("#header", Bar).show(f" {visible(self._title)}")
 
     def show(self, fields: Fields) -> None:
         """Show these instead."""

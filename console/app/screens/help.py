@@ -7,10 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from noroshi.console.app.screens.detail import DetailView
-from noroshi.console.app.widgets.bars import Bar
+from noroshi.console.app.widgets.bars import Bar, KeyBar
 
 Lines = tuple[tuple[str, str], ...]
 
@@ -35,7 +34,7 @@ class HelpScreen(ModalScreen[None]):
     """One list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark", "dismiss", "Close", key_display="Esc"),
+        Binding("escape,q,question_mark", "dismiss", "Close"),
     ]
 
     def __init__(self, title: str, lines: Lines) -> None:
@@ -45,7 +44,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         yield Bar(id="header")
         yield DetailView([*self._lines, ("", ""), *EVERYWHERE, ("", ""), *SHAPES])
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar((("Esc", "close"),))
 
     def on_mount(self) -> None:
-        self.query_one(Bar).show(f" HELP: {self._title}")
+        self.query_one("#header", Bar).show(f" HELP: {self._title}")

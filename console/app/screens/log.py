@@ -34,16 +34,26 @@ class LogScreen(NoroshiScreen):
     TITLE = "LOG"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "Pause"),
-        Binding("n", "match(1)", "Next match", show=False),
-        Binding("N", "match(-1)", "Previous match", show=False),
-        Binding("c", "context", "Matches in context", show=False),
-        Binding("e", "error(1)", "Error", key_display="e/E"),
-        Binding("E", "error(-1)", "Previous error", show=False),
-        Binding("at", "time", "Time", key_display="@"),
-        Binding("o", "origin", "Node and source", show=False),
-        Binding("w", "save", "Save to file", show=False),
-        Binding("1", "app.show('status')", "Status"),
+        Binding("n", "match(1)", "Next match"),
+        Binding("N", "match(-1)", "Previous match"),
+        Binding("c", "context", "Matches in context"),
+        Binding("e", "error(1)", "Error"),
+        Binding("E", "error(-1)", "Previous error"),
+        Binding("at", "time", "Time"),
+        Binding("o", "origin", "Node and source"),
+        Binding("w", "save", "Save to file"),
     ]
+    HINTS = (
+        ("?", "help"),
+        ("q", "quit"),
+        ("/", "filter"),
+        ("Space", "pause"),
+        ("e E", "error"),
+        ("@", "time"),
+        ("Enter", "all"),
+        ("1", "status"),
+        (":", "more"),
+    )
     HELP_LINES = (
         ("Space", "pause, or follow again; scrolling up pauses, G or the end follows"),
         ("/", "show only lines with this text; !text without; node:db1 source:/var/log/** text"),
@@ -75,9 +85,8 @@ class LogScreen(NoroshiScreen):
     def show_picture(self, picture: Picture) -> None:
         old, new = self._dense.bounds, picture.bounds
         if new.last < old.last:
-            self._begin_anew()
-            old = self._dense.bounds
-        if new != old:
+            self._begin_anew(new)
+        elif new != old:
             self._dense.bounds = new
             self._grow(old, new)
         self.view.add_lines((line.id for line in picture.tail), picture.tail)
@@ -92,13 +101,15 @@ class LogScreen(NoroshiScreen):
                 self.view.grew(-gone)
             self._search.go_on(self.console.fetcher)
 
-    def _begin_anew(self) -> None:
-        """Another database was put in place."""
-        self._dense = DenseIndex()
+    def _begin_anew(self, bounds: LogBounds) -> None:
+        """Another database was put in place: nothing that was read or found is true any more."""
+        typed = self._typed
+        self._filter("")
+        self._dense = DenseIndex(bounds)
         self.view.forget()
         self.view.show_index(self._dense, TextFilter())
-        self._filter(self._typed)
         self.view.follow()
+        self._filter(typed)
 
     def on_lines_read(self, event: LinesRead) -> None:
         self.view.add_lines(event.asked, event.lines)
@@ -146,7 +157,7 @@ class LogScreen(NoroshiScreen):
             line.append(" ▶ FOLLOWING", "bold")
         else:
             line.append(" ‖ PAUSED", "bold reverse")
-            new = self._dense.bounds.last - self._seen_last
+            new = view.row_count - view.index.row_of(self._seen_last + 1)
             line.append(f" ▼ {new:,} new" if new > 0 else "")
             if view.cursor is not None:
                 line.append(f"  row {view.cursor + 1:,} of {view.row_count:,}")
@@ -262,6 +273,7 @@ class LogScreen(NoroshiScreen):
 
     def on_prompt_closed(self, event: Prompt.Closed) -> None:
         event.stop()
+        self.prompt_ended()
         self.view.focus()
         if event.purpose == "filter":
             self._filter(event.text if event.accepted else "")
@@ -274,7 +286,7 @@ class LogScreen(NoroshiScreen):
         except ValueError as error:
             self.say(str(error))
             return
-        self._sought = f"line at {typed}"
+        self._sought = f"line at {visible(typed)}"
         self.console.fetcher.submit("place", time_job(instant, typed))
 
     def _save(self, typed: str) -> None:

@@ -27,12 +27,21 @@ class StatusScreen(NoroshiScreen):
 
     TITLE = "STATUS"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "trouble(1)", "Trouble", key_display="e/E"),
-        Binding("E", "trouble(-1)", "Previous trouble", show=False),
-        Binding("o", "fold", "Fold healthy", show=False),
+        Binding("e", "trouble(1)", "Trouble"),
+        Binding("E", "trouble(-1)", "Previous trouble"),
+        Binding("o", "fold", "Fold healthy"),
         Binding("L", "log_of_node", "Log of node"),
-        Binding("2", "app.show('log')", "Log"),
     ]
+    HINTS = (
+        ("?", "help"),
+        ("q", "quit"),
+        ("/", "filter"),
+        ("e E", "trouble"),
+        ("Enter", "details"),
+        ("L", "its log"),
+        ("2", "log"),
+        (":", "more"),
+    )
     HELP_LINES = (
         ("e  E", "next, previous row that tells of trouble"),
         ("Enter", "everything about the row, and what its name went through"),
@@ -115,7 +124,7 @@ class StatusScreen(NoroshiScreen):
         else:
             self.action_fold()
             return
-        self.console.push_screen(DetailScreen(name, fields))
+        self.console.push_screen(DetailScreen(f"event {name}", fields, name))
         self.console.fetcher.submit("detail", event_job(name))
 
     def on_prompt_edited(self, event: Prompt.Edited) -> None:
@@ -124,6 +133,7 @@ class StatusScreen(NoroshiScreen):
 
     def on_prompt_closed(self, event: Prompt.Closed) -> None:
         event.stop()
+        self.prompt_ended()
         self._filter(event.text if event.accepted else "")
         self.table.focus()
 

@@ -12,9 +12,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from noroshi.console.sanitise import visible
+
+Hints = tuple[tuple[str, str], ...]
+"""Keys and what they do, the most needed first: a narrow terminal cuts the rest."""
+
+
+TOLD = 4.0
+"""Seconds for which something said in passing stands."""
 
 
 class Bar(Static):
@@ -30,6 +38,37 @@ class Bar(Static):
         if shown != self.shown:
             self.shown = shown
             self.update(shown)
+
+
+class KeyBar(Bar):
+    """The keys that matter here, one line. (Textual's Footer mounts a widget a key, at every change of screen.)"""
+
+    def __init__(self, hints: Hints) -> None:
+        super().__init__(id="keys")
+        self._hints = hints
+
+        self._told: Timer | None = None
+
+    def on_mount(self) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """The keys given at the start."""
+        self.show_hints(self._hints)
+
+    def tell(self, text: str) -> None:
+        """Say something in passing, in the place of the keys; `text` is safe."""
+        if self._told is not None:
+            self._told.stop()
+        self.show(Text(f" {text}", "bold", no_wrap=True, overflow="ellipsis"))
+        self._told = self.set_timer(TOLD, self.restore)
+
+    def show_hints(self, hints: Hints) -> None:
+        """These keys instead."""
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for key, meaning in hints:
+            line.append(f" {key} ", "bold reverse").append(f"{meaning} ")
+        self.show(line)
 
 
 class StaleBanner(Bar):
@@ -92,7 +131,6 @@ class Prompt(Horizontal):
         entry.cursor_position = len(text)
         self.display = True
         entry.focus()
-        self.screen.refresh_bindings()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -106,5 +144,4 @@ class Prompt(Horizontal):
 
     def _close(self, accepted: bool) -> None:
         self.display = False
-        self.screen.refresh_bindings()
         self.post_message(self.Closed(self.purpose, self.query_one(Input).value, accepted))

@@ -35,15 +35,15 @@ class LineView(ScrollView, can_focus=True):
         *(f"line--{severity.name.lower()}" for severity in Severity),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup,b", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "to_start", "First line", show=False),
-        Binding("end,G", "to_end", "Last line", show=False),
-        Binding("left,h", "sideways(-1)", "Left", show=False),
-        Binding("right,l", "sideways(1)", "Right", show=False),
-        Binding("enter", "open", "Details", show=False),
+        Binding("up,k", "move(-1)", "Up"),
+        Binding("down,j", "move(1)", "Down"),
+        Binding("pageup,b", "page(-1)", "Page up"),
+        Binding("pagedown", "page(1)", "Page down"),
+        Binding("home,g", "to_start", "First line"),
+        Binding("end,G", "to_end", "Last line"),
+        Binding("left,h", "sideways(-1)", "Left"),
+        Binding("right,l", "sideways(1)", "Right"),
+        Binding("enter", "open", "Details"),
     ]
     ALLOW_SELECT = False
 

@@ -1,0 +1,34 @@
+"""`noroshi maintenance NODE --for TIME | --end`: notify nothing that is about a node or seen by it.
+
+It stands while the node is stopped and started; what is still bad at its end is notified then.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from noroshi.console.commands.asking import ask_coordinator, author, duration, lines_of, place
+from noroshi.console.commands.silence import show_coverage
+from noroshi.console.sanitise import visible
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("node", metavar="NODE")
+    when = parser.add_mutually_exclusive_group(required=True)
+    when.add_argument("--for", dest="duration", type=duration, metavar="TIME", help="30m, 2h, 1d")
+    when.add_argument("--end", action="store_true", help="end it now")
+    parser.add_argument("--comment", default="", help="why, for the others")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from noroshi.node.wire.operating import AddSilence, EndSilence
+
+    at = place(arguments.config)
+    if arguments.end:
+        reply = ask_coordinator(at, EndSilence(author(), node=arguments.node), "end of maintenance")
+    else:
+        show_coverage(at, "", arguments.node)
+        body = AddSilence("", arguments.node, author(), arguments.comment, arguments.duration)
+        reply = ask_coordinator(at, body, "maintenance")
+    print(*map(visible, lines_of(reply)), sep="\n")
+    return 0
