@@ -98,9 +98,11 @@ class Cluster:
     addresses: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logs: bool = True
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    shared: Path | None = None
 
     def __post_init__(self) -> None:
-        self.layout = Layout(self.root / "shared")
+        self.layout = Layout(self.shared or self.root / "shared")
         self.layout.shared.mkdir(parents=True)
         self.nodes = {name: Node(name, self.root / name, self.prefixes.get(name, ())) for name in self.names}
         self.reader = SharedReader(self.layout)
@@ -124,7 +126,7 @@ class Cluster:
         )
 
     def _write_node(self, node: Node) -> None:
-        node.home.mkdir()
+        node.home.mkdir(parents=True)
         (node.home / "run").symlink_to(tempfile.mkdtemp(prefix="nrs-", dir="/tmp"))
         node.program.write_text(TOLD)
         node.program.chmod(0o700)
@@ -135,6 +137,13 @@ class Cluster:
             f'node: {node.name}\nshared: "{self.layout.shared}"\nstate: "{node.home / "state"}"\n'
             f'run: "{node.run}"\n{logs}{extra}'
         )
+
+    def add_twin(self, name: str, prefix: tuple[str, ...]) -> str:
+        """Files of another host that has the same node name; what to call it here."""
+        twin = f"{name}-twin"
+        node = self.nodes[twin] = Node(name, self.root / twin, prefix)
+        self._write_node(node)
+        return twin
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -148,6 +157,7 @@ class Cluster:
                     stdout=stderr,
                     stderr=stderr,
                     start_new_session=True,
+                    env={**os.environ, **self.environment.get(name, {})},
                 )
         return self
 

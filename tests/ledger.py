@@ -17,6 +17,7 @@ from noroshi.node.core.engine import (
     AttemptStarted,
     Closed,
     Engine,
+    Held,
     Input,
     LateAnswer,
     NodeChanged,
@@ -29,6 +30,7 @@ from noroshi.node.core.engine import (
     Subject,
 )
 from noroshi.node.core.matching import match_event
+from noroshi.node.core.subject import CHANGE, Cause
 from noroshi.store.model import FAILURE_EVENT, Definition
 
 
@@ -52,6 +54,7 @@ class NotificationRow:
     subject: Subject
     status: str = "pending"
     reason: str = ""
+    cause: Cause = CHANGE
 
 
 @dataclass
@@ -77,7 +80,12 @@ class Ledger:
             case Opened():
                 assert action.notification not in self.notifications, "opened once"
                 self.notifications[action.notification] = NotificationRow(
-                    (action.definition, action.version), action.subject
+                    (action.definition, action.version), action.subject, cause=action.cause
+                )
+            case Held():
+                assert action.notification not in self.notifications, "held instead of opened"
+                self.notifications[action.notification] = NotificationRow(
+                    (action.definition, action.version), action.subject, "held", action.reason
                 )
             case AttemptStarted() | AttemptSkipped():
                 self._store_attempt(action)
@@ -130,7 +138,9 @@ class Ledger:
             attempts = self.attempts_of(number)
             if row.status == "pending" or any(attempt.outcome is None for _, attempt in attempts):
                 past = tuple(PastAttempt(d, a.priority, a.node, a.outcome, a.reason) for d, a in attempts)
-                found.append(PendingNotification(number, definition_of(row.definition), row.subject, row.status, past))
+                found.append(
+                    PendingNotification(number, definition_of(row.definition), row.subject, row.status, past, row.cause)
+                )
         return found
 
 

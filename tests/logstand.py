@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import zmq
+from waiting import wait_until
 
 from noroshi.node.core.receiver import take_part
 from noroshi.node.logs.messages import (
@@ -172,3 +173,41 @@ class MonitorProcess:
                 self.raised.append(message)
             case Deferred(part):
                 self.deferred.append(part)
+
+
+@dataclass
+class Stand:
+    """A directory of logs, a state directory, and what arrived so far; monitors come and go."""
+
+    directory: Path
+    coordinator: Coordinator
+    monitors: list[MonitorProcess] = field(default_factory=list)
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    def file(self, name: str) -> Path:
+        return self.logs / name
+
+    def start(self, *rules: Rule, **more: object) -> MonitorProcess:
+        """A monitor that has had its first look and knows the leader."""
+        monitor = MonitorProcess(self.directory / "state", rules, **more)  # type: ignore[arg-type]
+        self.monitors.append(monitor)
+        monitor.lead(self.coordinator.endpoint)
+        wait_until("the monitor has had its first look", lambda: monitor.alive)
+        return monitor
+
+    def follow(self, *names: str) -> MonitorProcess:
+        return self.start(*(Rule(str(self.logs / name)) for name in names))
+
+    def stored(self, name: str) -> list[str]:
+        return self.coordinator.shelf.lines.get(str(self.logs / name), [])
+
+    def wait_for(self, name: str, lines: list[str]) -> None:
+        wait_until(f"{lines} of {name}", lambda: self.stored(name) == lines)
+
+
+def append(path: Path, *lines: str) -> None:
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.writelines(f"{line}\n" for line in lines)

@@ -11,6 +11,7 @@ heartbeat: {interval: 500ms, suspect: 3, down: 6, packet: 8192, overflow: wait}
 coordinator: external
 security: curve
 keys: keys
+limit: {count: 1000, within: 1m}
 nodes:
   db1: {address: 127.0.0.1, port: 7400}
   db2: {address: 10.0.0.2, port: 7400}
@@ -80,6 +81,7 @@ CLUSTER_MISTAKES = [
     (in_cluster("coordinator: auto"), (3, 14), "unknown coordinator 'auto'", "'automatic'"),
     (in_cluster("security: on"), (3, 11), "must be text", '"on"'),
     (in_cluster("security: curve"), (3, 11), "needs keys", "keys: DIRECTORY"),
+    (in_cluster("limit: {count: 5}"), (3, 8), "limit lacks 'within'", ""),
     (in_cluster("keys: ~/keys"), (3, 7), "begins with '~'", "whole path"),
     ("cluster: a/b\nnodes: {a: {address: 10.0.0.1, port: 1}}\n", (1, 10), "holds '/'", "use letters"),
     (with_node("b: {address: 10.0.0.2}"), (4, 6), "lacks 'port'", ""),
@@ -183,6 +185,11 @@ events:
     delivery: deferred
     enough: all
     timeout: 5s
+    repeat: 10m
+    escalate: 900s
+    recovery: true
+    flap: {changes: 6, within: 5m}
+    limit: {count: 20, within: 60s}
     notify:
       - {priority: 1, node: ops1, procedure: process, application: [/usr/bin/page, --team, storage], wait: started}
       - {priority: 2, node: db3, procedure: message, application: {key: 0x4e4f524f, type: 7}, reply: required}
@@ -238,6 +245,19 @@ DEFINITION_MISTAKES = [
     (event("timeout: 61m"), (4, 14), "from 1ms to 1h", ""),
     (event("delivery: later"), (4, 15), "unknown delivery 'later'", "deferred, immediate"),
     (event("enough: some"), (4, 13), "unknown enough", "all, any"),
+    (event("repeat: 10m"), (4, 13), "repeat needs states that can end", "add `state:`"),
+    (event("escalate: 10m"), (4, 15), "escalate needs states", ""),
+    (event("recovery: true"), (4, 15), "recovery needs states", ""),
+    (event("recovery: 1", "{event: x, state: y}"), (4, 15), "true or false", ""),
+    (event("repeat: 999ms", "{event: x, state: y}"), (4, 13), "from 1s to 30d", ""),
+    (event("escalate: 31d", "{event: x, state: y}"), (4, 15), "from 1s to 30d", ""),
+    (log("{pattern: x}\n    repeat: 1m"), (4, 5), "unknown key 'repeat' in a log definition", ""),
+    (event("flap: 5m"), (4, 11), "must be a mapping", ""),
+    (event("flap: {changes: 1, within: 5m}"), (4, 21), "from 2 to 1000", ""),
+    (event("flap: {changes: 6}"), (4, 11), "flap lacks 'within'", ""),
+    (event("limit: {count: 0, within: 1m}"), (4, 20), "from 1 to 100000", ""),
+    (event("limit: {count: 5, within: 2d}"), (4, 31), "from 1s to 1d", ""),
+    (log("{pattern: x}\n    flap: {changes: 6, within: 5m}"), (4, 5), "unknown key 'flap' in a log definition", ""),
     (event("duplicates: supress"), (4, 17), "unknown duplicates", "did you mean 'suppress'?"),
     (event("wait: started"), (4, 5), "unknown key 'wait'", ""),
     (event("", "{event: x, pattern: y}"), (3, 23), "unknown key 'pattern' in match", "event, state"),

@@ -1,7 +1,8 @@
 """A cluster on disk for the tests of what people read: node.yaml, cluster.yaml, and a database filled by the writer.
 
 As a program it leads for as long as it runs, and obeys lines on its standard input:
-    python filling.py SHARED    then: event NAME STATE [SUPPLEMENT] | node NAME STATE | lines COUNT | line TEXT
+    python filling.py SHARED
+    event NAME STATE [SUPPLEMENT] | node NAME STATE | lines COUNT | line TEXT | sql TEXT
 Each is answered by `done` once it is committed; the first `done` says that it leads.
 """
 
@@ -68,6 +69,7 @@ def fill(layout: Layout, *parts: Callable[[apsw.Connection], object]) -> None:
         for part in parts:
             with writer.transaction() as connection:
                 part(connection)
+            writer.checkpoint_if_due(idle=True)
 
 
 def event(
@@ -209,6 +211,8 @@ def _obey(connection: apsw.Connection, order: str) -> None:
         lines(connection, (f"line {n} of a burst" for n in range(int(rest))))
     elif what == "line":
         lines(connection, [rest])
+    elif what == "sql":
+        connection.execute(rest)
 
 
 def main() -> None:

@@ -53,18 +53,18 @@ class Console:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
-    async def until(self, describe: str, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+    async def until(self, describe: str, predicate: Callable[[], T], within: float = 10.0) -> T:
         """Wait for a condition; AssertionError shows the screen."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + within
         while not (seen := predicate()):
             if time.monotonic() > deadline:
-                raise AssertionError(f"not within {timeout} s: {describe}; last seen: {seen!r}\n{self.text}")
+                raise AssertionError(f"not within {within} s: {describe}; last seen: {seen!r}\n{self.text}")
             await asyncio.sleep(0.02)
         return seen
 
-    async def shows(self, *texts: str, timeout: float = 10.0) -> None:
+    async def shows(self, *texts: str, within: float = 10.0) -> None:
         """Wait until all of these stand on the screen."""
-        await self.until(f"{texts} on the screen", lambda: all(text in self.text for text in texts), timeout)
+        await self.until(f"{texts} on the screen", lambda: all(text in self.text for text in texts), within)
 
     async def open_log(self) -> None:
         await self.press("2")
@@ -76,7 +76,7 @@ class Console:
 async def console(file: Path, size: tuple[int, int] = (80, 24), *, theme: str = "ansi-dark") -> AsyncIterator[Console]:
     """A console on the cluster of this node file, its first picture read."""
     app = NoroshiApp(open_queries(file), open_queries(file), theme=theme)
-    async with app.run_test(size=size, notifications=True) as pilot:
+    async with app.run_test(size=size) as pilot:
         running = Console(app, pilot)
         await running.until("a first answer", lambda: app.picture is not None or app.watcher.health.trouble)
         await pilot.pause()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from filling import fill, layout_of, leading, lines
+from filling import layout_of, leading
 from pilots import console
 
 from noroshi.console.app.freshness import Freshness, warning
@@ -90,10 +90,11 @@ def test_it_opens_before_there_is_a_database_and_waits(file: Path) -> None:
     async def run() -> None:
         async with console(file) as shown:
             await shown.shows("NO DATABASE YET, waiting")
-            await asyncio.to_thread(fill, layout_of(file), lambda connection: lines(connection, ["the very first"]))
-            await shown.shows("NODES", "db1", "? 3 UNKNOWN")
-            await shown.open_log()
-            await shown.shows("the very first")
+            with leading(layout_of(file)) as order:
+                order("line the very first")
+                await shown.shows("NODES", "db1", "? 3 UNKNOWN")
+                await shown.open_log()
+                await shown.shows("the very first")
 
     asyncio.run(run())
 

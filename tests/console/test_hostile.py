@@ -42,14 +42,13 @@ def check(shown: Console) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50), (20, 5)])
-def test_every_widget_shows_every_text_and_stays_whole(hostile: Path, size: tuple[int, int]) -> None:
+def test_every_list_shows_every_text_and_stays_whole(hostile: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
         async with console(hostile, size) as shown:
-            await walk(shown, StatusScreen, len(shown.table.rows))
+            await page_through(shown, len(shown.table.rows))
             await shown.press("2")
             await shown.until("the log", lambda: isinstance(shown.app.screen, LogScreen))
-            await shown.press("g")
-            await walk(shown, LogScreen, len(HOSTILE))
+            await page_through(shown, len(HOSTILE))
             for keys in (["l"] * 3, ["o"], ["t"], ["colon"], ["escape"], ["question_mark"], ["escape"]):
                 await shown.press(*keys)
                 check(shown)
@@ -57,19 +56,37 @@ def test_every_widget_shows_every_text_and_stays_whole(hostile: Path, size: tupl
     asyncio.run(run())
 
 
-async def walk(shown: Console, screen: type, rows: int) -> None:
-    """Down row by row, each opened and closed."""
-    for _ in range(rows):
+async def page_through(shown: Console, rows: int) -> None:
+    """From the first to the last, looking at each screenful."""
+    await shown.press("g")
+    for _ in range(rows // max(1, shown.app.size.height - 6) + 1):
         check(shown)
-        await shown.press("enter")
-        if isinstance(shown.app.screen, DetailScreen):
-            await shown.pilot.pause()
-            check(shown)
-            await shown.press("G")
-            check(shown)
-            await shown.press("escape")
-        assert isinstance(shown.app.screen, screen)
-        await shown.press("j")
+        await shown.press("pagedown")
+
+
+def test_every_detail_shows_every_text_and_stays_whole(hostile: Path) -> None:
+    async def run() -> None:
+        async with console(hostile) as shown:
+            for at in range(len(HOSTILE)):
+                assert shown.table.go_to(f"state user{at}")
+                await open_and_close(shown, StatusScreen)
+            await shown.open_log()
+            for number in range(1, len(HOSTILE) + 1):
+                shown.view.go_to(number)
+                await shown.until("the line is there", lambda: shown.view.current is not None)
+                await open_and_close(shown, LogScreen)
+
+    asyncio.run(run())
+
+
+async def open_and_close(shown: Console, screen: type) -> None:
+    await shown.press("enter")
+    assert isinstance(shown.app.screen, DetailScreen)
+    check(shown)
+    await shown.press("G")
+    check(shown)
+    await shown.press("escape")
+    assert isinstance(shown.app.screen, screen)
 
 
 @pytest.mark.parametrize("text", HOSTILE[:9])
@@ -118,8 +135,9 @@ def test_names_in_the_palette_are_no_markup(tmp_path: Path) -> None:
         async with console(file) as shown:
             await shown.press("colon", *"db-2")
             await shown.shows("Go to node db-2", "Log of node db-2")
-            await shown.press("down", "enter")
+            await shown.press("enter")
             await shown.until("there", lambda: isinstance(shown.app.screen, StatusScreen))
             assert shown.table.current and shown.table.current.key == "node db-2"
+            check(shown)
 
     asyncio.run(run())

@@ -7,9 +7,8 @@ import json
 import time
 from pathlib import Path
 
-import apsw
 import pytest
-from filling import event, fill, layout_of, leading, lines, many_lines
+from filling import fill, layout_of, leading, lines, many_lines
 from pilots import Console, console, same_as_snapshot
 
 from noroshi.console.app.screens.detail import DetailScreen
@@ -127,10 +126,13 @@ def test_a_filter_searches_all_lines_and_goes_on_with_what_comes(file: Path) -> 
                 order("line and peer 976 reset again")
                 await shown.shows("52 found", "and peer 976 reset again")
                 order("line something else")
+                await shown.press("k", "k")
+                order("line a third: peer 976 reset")
+                await shown.shows("53 found", "▼ 1 new")
                 await shown.press("g")
-                await shown.shows("request 976 failed", "row 1 of 52")
+                await shown.shows("request 976 failed", "row 1 of 53")
                 await shown.press("escape")
-                await shown.shows("50,002")
+                await shown.shows("50,003")
                 assert shown.view.current is not None
                 assert "request 976 failed" in shown.view.current.line
 
@@ -252,42 +254,40 @@ def test_lines_that_retention_removes_leave_the_screen_where_it_is(file: Path) -
     with_lines(file, 2000)
 
     async def run() -> None:
-        async with console(file) as shown:
-            await shown.open_log()
-            shown.view.go_to(1500)
-            await shown.shows("request 1499 failed")
-            row = next(at for at, text in enumerate(shown.rows) if "request 1499 failed" in text)
-
-            def remove(connection: apsw.Connection) -> None:
-                connection.execute("DELETE FROM logs WHERE id <= 1000 OR id = 1501")
-                event(connection, "app/x", "OK")
-
-            await asyncio.to_thread(fill, layout_of(file), remove)
-            await shown.shows("of 1,000")
-            assert "request 1499 failed" in shown.rows[row]
-            assert shown.view.current_id == 1500
-            shown.view.forget()
-            shown.view.refresh()
-            await shown.shows(GONE)
+        with leading(layout_of(file)) as order:
+            async with console(file) as shown:
+                await shown.open_log()
+                await shown.until("no warning", lambda: "GONE" not in shown.text)
+                shown.view.go_to(1500)
+                await shown.shows("request 1499 failed")
+                row = next(at for at, text in enumerate(shown.rows) if "request 1499 failed" in text)
+                order("sql DELETE FROM logs WHERE id <= 1000 OR id = 1501")
+                await shown.shows("of 1,000")
+                assert "request 1499 failed" in shown.rows[row]
+                assert shown.view.current_id == 1500
+                shown.view.forget()
+                shown.view.refresh()
+                await shown.shows(GONE)
 
     asyncio.run(run())
 
 
-def test_another_database_in_its_place_is_shown_from_its_own_beginning(filled: Path) -> None:
+@pytest.mark.parametrize("filtered", [False, True])
+def test_another_database_in_its_place_is_shown_from_its_own_beginning(filled: Path, filtered: bool) -> None:
     async def run() -> None:
         async with console(filled) as shown:
             await shown.open_log()
             await shown.shows("giving up on db2")
+            if filtered:
+                shown.app.log_screen.show_only("ing")
+                await shown.shows("/ing: 3 found")
             layout = layout_of(filled)
-
-            def replace() -> None:
-                for old in (layout.database, layout.wal, layout.mark):
-                    old.unlink(missing_ok=True)
-                fill(layout, lambda connection: lines(connection, ["a new beginning"]))
-
-            await asyncio.to_thread(replace)
-            await shown.shows("a new beginning", "1 lines")
-            assert "giving up" not in shown.text
+            for old in (layout.database, layout.wal, layout.mark):
+                old.unlink(missing_ok=True)
+            with leading(layout) as order:
+                order("line a new beginning")
+                await shown.shows("a new beginning", "/ing: 1 found" if filtered else "1 lines")
+                assert "giving up" not in shown.text
 
     asyncio.run(run())
 

@@ -39,6 +39,7 @@ from noroshi.node.core.engine import (
     AttemptSkipped,
     AttemptStarted,
     Closed,
+    Held,
     LateAnswer,
     NodeChanged,
     NodeState,
@@ -174,6 +175,8 @@ class Stage:
             case Opened():
                 by = action.definition or "no definition"
                 return f"S2  notification {action.notification} by {by}: {action.subject.about}"
+            case Held():
+                return f"--  notification {action.notification} by {action.definition} held back: {action.reason}"
             case AttemptSkipped():
                 self.group[action.notification] = action.priority
                 return f"S3  {action.delivery} skipped, priority {action.priority}, {action.node}: {action.reason}"

@@ -120,7 +120,9 @@ def forget(leader: Writer) -> None:
     leader._connection.close(True)
     leader._closed = True
     vfs.writes_here(leader._layout.database, -1)
-    leader._role.close()
+    os.close(leader._role.wal)
+    leader._role.mark.close()
+    leader._role.lock.close()
 
 
 @dataclass

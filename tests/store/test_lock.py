@@ -81,8 +81,11 @@ def _hold(layout: Layout, say: Say) -> None:
 
 def test_a_started_program_does_not_inherit_the_lock(layout: Layout) -> None:
     lock = RoleLock.acquire(layout)
-    program = "import sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, close_fds=False) as child:
+    program = "import sys; print('runs', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], close_fds=False, **pipes) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"runs\n"
         lock.close()
         assert not is_held(layout)
         RoleLock.acquire(layout).close()

@@ -145,6 +145,24 @@ def test_a_successors_database_is_never_replaced(layout: Layout, monkeypatch: Pa
         takeover_create.link(layout.wal, layout.database)
 
 
+@pytest.mark.parametrize("paused_at", ["create_new", "_sync"])
+def test_a_candidate_whose_new_database_is_removed_learns_that_it_was_overtaken(
+    layout: Layout, monkeypatch: Patch, paused_at: str
+) -> None:
+    done = getattr(takeover_create, paused_at)
+
+    def overtaken(path: Path) -> object:
+        result = done(path) if paused_at == "create_new" else None
+        monkeypatch.setattr(takeover_create, paused_at, done)
+        drop_lock(layout)
+        lead(layout, "successor").close()
+        return done(path) if paused_at == "_sync" else result
+
+    monkeypatch.setattr(takeover_create, paused_at, overtaken)
+    with pytest.raises(RoleTaken, match="another candidate"):
+        lead(layout, "late")
+
+
 def test_files_are_readable_by_whoever_may_read_the_directory(layout: Layout) -> None:
     layout.shared.chmod(0o750)
     mask = os.umask(0o077)
@@ -208,6 +226,19 @@ def test_a_leader_of_another_boot_is_not_known_to_have_ended(old: Writer, layout
         assert look_at(layout).serial == serial
 
 
+def test_former_leaders_are_settled_one_by_one(old: Writer, layout: Layout) -> None:
+    """The caller knows of one node that its coordinator has ended; the other is still waited for."""
+    drop_lock(layout)
+    with lead(layout, "second"):
+        drop_lock(layout)
+        with lead(layout, "third") as leader:
+            leader.former_ended(lambda owner: owner.node == "old")
+            assert [owner.node for owner in leader.unsettled] == ["second"]
+            assert not leader.checkpoint_if_due(idle=True)
+            leader.former_ended(lambda owner: owner.node == "second")
+            assert leader.checkpoint_if_due(idle=True)
+
+
 def test_the_unsettled_are_handed_down(old: Writer, layout: Layout, monkeypatch: Patch) -> None:
     """The second leader ends properly; the third still waits for the first."""
     drop_lock(layout)
@@ -221,12 +252,37 @@ def test_the_unsettled_are_handed_down(old: Writer, layout: Layout, monkeypatch:
     assert read_mark(layout.mark).mark.unsettled == ()  # type: ignore[union-attr]
 
 
-def test_without_a_mark_a_former_leader_is_unknown(old: Writer, layout: Layout) -> None:
+def test_without_a_mark_the_lock_file_names_the_former_leader(old: Writer, layout: Layout) -> None:
     forget(old)
     layout.mark.unlink()
     with lead(layout, "new") as leader:
+        assert [(owner.node, owner.term) for owner in leader.unsettled] == [("old", 1)]
+        assert not leader.checkpoint_if_due(idle=True)
+
+
+def test_without_mark_and_record_a_former_leader_is_unknown(old: Writer, layout: Layout) -> None:
+    forget(old)
+    layout.mark.unlink()
+    layout.lock.write_bytes(b"damaged")
+    with lead(layout, "new") as leader:
         assert leader.unsettled == (OTHERS,)
         assert not leader.checkpoint_if_due(idle=True)
+        leader.previous_leader_ended()
+        assert leader.checkpoint_if_due(idle=True)
+
+
+@pytest.mark.parametrize("step", ["remove_leftovers", "copy_wal", "install_mark", "create_database"])
+def test_after_a_candidate_that_gave_up_half_way_nobody_is_waited_for(
+    layout: Layout, monkeypatch: Patch, step: str
+) -> None:
+    """It made no database, or said that it will not write: also where it tries again in the same process."""
+    with monkeypatch.context() as patched:
+        patched.setattr(takeover, step, no_space)
+        with pytest.raises(DiskFailed):
+            lead(layout)
+    with lead(layout) as leader:
+        assert leader.unsettled == ()
+        assert leader.checkpoint_if_due(idle=True)
 
 
 def test_a_candidate_that_only_raised_the_term_need_not_be_waited_for(old: Writer, layout: Layout) -> None:

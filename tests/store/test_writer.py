@@ -6,14 +6,13 @@ import errno
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 from hooked import HookedVFS
-from stores import Say, balances, drop_lock, identity, lead, look_at, move, open_accounts, running
+from stores import balances, drop_lock, lead, look_at, move, open_accounts
 
 from noroshi.store import writer, writer_checkpoint
 from noroshi.store.disk import name_sqlite_error
@@ -189,6 +188,28 @@ def test_files_that_were_replaced_under_the_leader_end_it(old: Writer, layout: L
     assert look_at(layout).serial == 1
 
 
+def test_files_that_a_successor_replaced_depose(old: Writer, layout: Layout, monkeypatch: Patch) -> None:
+    """Paused behind its look at the term, before it compares the files: the name of its end is the right one."""
+    looks = [lambda: replaced_by.append(successor(layout))]
+    look = old._checkpoint._look
+    replaced_by: list[Writer] = []
+
+    def paused_behind_the_look() -> None:
+        look()
+        while looks:
+            looks.pop()()
+
+    monkeypatch.setattr(old._checkpoint, "_look", paused_behind_the_look)
+    with pytest.raises(Deposed):
+        old.checkpoint_if_due(idle=True)
+    replaced_by[0].close()
+
+
+def successor(layout: Layout) -> Writer:
+    drop_lock(layout)
+    return lead(layout, "new")
+
+
 class FailingDisk:
     """Raises for the chosen operations on the chosen file while `error` is set."""
 
@@ -319,78 +340,3 @@ def test_every_disk_error_has_a_name_and_a_next_step(error: apsw.Error, number: 
 def test_errors_of_a_statement_have_none() -> None:
     for error in (apsw.SQLError("x"), apsw.ConstraintError("x"), apsw.MismatchError("x")):
         assert name_sqlite_error(error, 0, Path("x")) is None
-
-
-# ---- opening
-
-
-def test_a_newer_schema_is_refused_without_raising_the_term(old: Writer, layout: Layout) -> None:
-    with old.transaction() as connection:
-        connection.execute("PRAGMA user_version=99")
-    old.close()
-    with pytest.raises(DiskFailed, match=r"schema is version 99.*update noroshi"):
-        lead(layout, "outdated")
-    assert read_lock(layout).term == 1  # type: ignore[union-attr]
-    assert not is_held(layout)
-
-
-def test_an_empty_file_is_not_taken_for_a_database(layout: Layout) -> None:
-    layout.database.touch()
-    with pytest.raises(DiskFailed, match="the file is empty"):
-        lead(layout)
-    assert layout.database.exists()
-
-
-def test_a_file_that_is_no_database_is_left_alone(layout: Layout) -> None:
-    layout.database.write_bytes(b"precious" * 1000)
-    with pytest.raises(DiskFailed):
-        lead(layout)
-    assert layout.database.read_bytes() == b"precious" * 1000
-
-
-def test_a_database_open_elsewhere_on_this_host(tmp_path: Path) -> None:
-    """An administrator's program, that has the database's own lock."""
-    layout = Layout(tmp_path)
-    with running(lambda say: found(layout)) as founder:
-        assert founder.rest() == []
-    program = f"""
-import apsw, sys
-connection = apsw.Connection({str(layout.database)!r}, vfs="unix-excl")
-connection.pragma("locking_mode", "exclusive")
-connection.execute("BEGIN IMMEDIATE")
-print("open", flush=True)
-sys.stdin.read()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as administrator:
-        assert administrator.stdout is not None
-        assert administrator.stdout.readline() == "open\n"
-        with pytest.raises(RoleTaken, match=r"open elsewhere.*only noroshi may open"):
-            lead(layout)
-        assert not is_held(layout)
-        administrator.communicate("")
-
-
-def found(layout: Layout) -> None:
-    with lead(layout) as leader:
-        open_accounts(leader)
-
-
-def test_nobody_else_on_this_host_gets_in_while_we_lead(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    with running(lambda say: found_and_hold(layout, say)) as child:
-        assert child.line() == "ready"
-        with pytest.raises(RoleTaken):
-            writer.lead(layout, identity("db2"))
-        connection = apsw.Connection(str(layout.database))
-        with pytest.raises(apsw.BusyError):
-            connection.execute("SELECT * FROM a").fetchall()
-        connection.close()
-
-
-def found_and_hold(layout: Layout, say: Say) -> None:
-    with lead(layout) as leader:
-        open_accounts(leader)
-        say("ready")
-        threading.Event().wait()

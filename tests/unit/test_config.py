@@ -25,6 +25,7 @@ from noroshi.store.config import (
     parse_cluster,
 )
 from noroshi.store.errors import ConfigError, Problem
+from noroshi.store.model import Limit
 
 
 def write(directory: Path, text: str) -> Path:
@@ -57,6 +58,7 @@ def test_a_cluster_with_everything(tmp_path: Path) -> None:
         coordinator="external",
         security="curve",
         keys=tmp_path / "keys",
+        limit=Limit(1000, 60.0),
     )
     assert cluster.names == ("db1", "db2")
     assert (cluster.heartbeat.suspect_time, cluster.heartbeat.down_time) == (1.5, 3.0)

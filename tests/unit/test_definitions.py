@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from yaml_cases import DEFINITION_MISTAKES, DEFINITIONS, event, socket, to
 
 from noroshi.store.definitions import describe_change, export, load, ordered, parse
 from noroshi.store.errors import ConfigError, Problem
-from noroshi.store.model import Definition, Destination, from_json, to_json
+from noroshi.store.model import Definition, Destination, Flap, Limit, from_json, to_json
 
 FILE = Path("definitions.yaml")
 
@@ -27,6 +28,11 @@ def test_a_file_with_everything() -> None:
             delivery="deferred",
             enough="all",
             timeout=5.0,
+            repeat=600.0,
+            escalate=900.0,
+            recovery=True,
+            flap=Flap(6, 300.0),
+            limit=Limit(20, 60.0),
             notify=(
                 Destination(1, "ops1", "process", ["/usr/bin/page", "--team", "storage"], wait="started"),
                 Destination(2, "db3", "message", {"key": 0x4E4F524F, "type": 7}, reply="required"),
@@ -132,6 +138,11 @@ events:
     delivery: deferred
     enough: all
     timeout: 5s
+    repeat: 10m
+    escalate: 15m
+    recovery: true
+    flap: {changes: 6, within: 5m}
+    limit: {count: 20, within: 1m}
     notify:
       - {priority: 1, node: ops1, procedure: process, application: [/usr/bin/page, --team, storage], wait: started}
       - {priority: 2, node: db3, procedure: message, application: {key: 0x4e4f524f, type: 7}, reply: required}
@@ -155,6 +166,8 @@ _NAMES = st.text(st.characters(categories=["L", "Nd"], include_characters="_.-")
     lambda name: name[0] not in ".-"
 )
 _TIMEOUTS = st.integers(1, 3_600_000).map(lambda milliseconds: milliseconds / 1000)
+_AFTERWARDS = st.integers(1, 30 * 86400).map(float)
+_WITHIN = st.integers(1000, 86_400_000).map(lambda milliseconds: milliseconds / 1000)
 _ARGUMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 _PATTERNS = st.sampled_from(["", "Out of memory", r"^\[\d+\]\s", "a|b", "\t", "é", 'say "x"', "\\\\", "(?i)fail", "on"])
 
@@ -180,12 +193,18 @@ def _destinations(nodes: st.SearchStrategy[str]) -> st.SearchStrategy[Destinatio
     return st.one_of(process, message, socket, st.builds(Destination, **common))
 
 
+def _with_states(one: Definition) -> Definition:
+    """What follows a trouble needs states."""
+    return one if one.state else replace(one, repeat=None, escalate=None, recovery=False)
+
+
 def _definitions() -> st.SearchStrategy[list[Definition]]:
     common = {
         "name": _NAMES,
         "delivery": st.sampled_from(["immediate", "deferred"]),
         "enough": st.sampled_from(["any", "all"]),
         "timeout": st.just(10.0) | _TIMEOUTS,
+        "limit": st.none() | st.builds(Limit, st.integers(1, 100_000), _WITHIN),
         "notify": st.lists(_destinations(_NAMES), max_size=3).map(tuple),
     }
     events = st.builds(
@@ -195,7 +214,11 @@ def _definitions() -> st.SearchStrategy[list[Definition]]:
         event=_TEXTS,
         state=st.lists(_TEXTS, max_size=3, unique=True).map(tuple),
         duplicates=st.sampled_from(["suppress", "allow"]),
-    )
+        repeat=st.none() | _AFTERWARDS,
+        escalate=st.none() | _AFTERWARDS,
+        recovery=st.booleans(),
+        flap=st.none() | st.builds(Flap, st.integers(2, 1000), _WITHIN),
+    ).map(_with_states)
     logs = st.builds(Definition, **common, kind=st.just("log"), node=_TEXTS, source=_TEXTS, pattern=_PATTERNS)
     return st.lists(events | logs, max_size=4, unique_by=lambda each: each.name)
 

@@ -124,8 +124,9 @@ def test_a_tick_at_the_deadline_always_changes_something(now: float, interval: f
     now += interval
     membership.tick(now)
     for _ in range(2):  # SUSPECT, DOWN
-        while now < membership.next_deadline(now):
-            now = min(now + interval, membership.next_deadline(now))
+        deadline, changes = membership.next_deadline(now), []
+        while now < deadline:
+            now = min(now + interval, deadline)
             changes = membership.tick(now)
         assert len(changes) == 2
     assert membership.next_deadline(now) == math.inf

@@ -62,7 +62,15 @@ def test_the_fields_are_those_of_the_design() -> None:
 def notification(**changes: object) -> Notification:
     attempt = Attempt(1, "db3", "process", '["/bin/page", "--team", "a b"]', T0, None, None, "", "")
     fields: dict[str, object] = dict.fromkeys(Notification.__dataclass_fields__)
-    fields |= {"definition": "d", "version": 1, "status": "pending", "reason": "", "attempts": (attempt,)}
+    fields |= {
+        "id": 7,
+        "notice": "change",
+        "definition": "d",
+        "version": 1,
+        "status": "pending",
+        "reason": "",
+        "attempts": (attempt,),
+    }
     return Notification(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -76,7 +84,9 @@ def test_a_notification_of_an_event_and_of_a_line() -> None:
         notification(event="app", state="ERROR", supplement="s", category="user", node="db1", observed_at=T0)
     )
     assert of_event == {
+        "id": 7,
         "definition": "d",
+        "notice": "change",
         "status": "pending",
         "reason": "",
         "event": "app",

@@ -1,27 +1,24 @@
-"""The periodic packet: its bytes, its packing, and that nothing deferred is lost or doubled on the way."""
+"""The periodic packet: its bytes and its packing."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packing import STREAM, buffer_of, carried, header, packer, stream_id
 
-from noroshi.node.core.deferred import COPIES, WINDOW_ITEMS, Buffer, Inbox, Outgoing
+from noroshi.node.core.deferred import WINDOW_ITEMS, Outgoing
 from noroshi.node.core.packet import (
-    TO_ALL,
     TO_COORDINATOR,
     Header,
     Kind,
     Label,
-    Packed,
     Packer,
     Packet,
-    Role,
     Run,
     decode,
     decode_item,
@@ -30,37 +27,7 @@ from noroshi.node.core.packet import (
 )
 from noroshi.node.wire.codec import BadMessage, encode
 from noroshi.node.wire.messages import Answer, Deliver, EventBatch, LogPart, Report
-from noroshi.store.config import Heartbeat
 from noroshi.store.errors import NoroshiError
-
-STREAM = b"stream-of-16-by."
-
-
-def stream_id(number: int) -> bytes:
-    return number.to_bytes(16, "big")
-
-
-def header(sequence: int = 1, nodes: int = 3, role: Role = "none", term: int = 0, node: str = "db1") -> Header:
-    view = bytes((nodes + 3) // 4)
-    endpoint = "tcp://192.168.100.100:65535" if role == "leader" else ""
-    return Header(1, "demo", node, b"incarnat", sequence, 1_700_000_000_000_000, role, term, endpoint, 2**31, view)
-
-
-def packer(overflow: str = "wait", packet: int = 4096, nodes: int = 3) -> Packer:
-    largest = header(2**63 - 1, nodes, "leader", 2**63 - 1)
-    return Packer(largest, 8, Heartbeat(packet=packet, overflow=overflow))  # type: ignore[arg-type]
-
-
-def buffer_of(items: Iterable[bytes], stream: bytes = STREAM) -> Buffer:
-    buffer = Buffer(stream, 10**9)
-    for item in items:
-        buffer.append(item)
-    return buffer
-
-
-def carried(packed: Packed) -> list[tuple[bytes, int, int]]:
-    return [(run.stream, run.first, run.last) for run in packed.carried]
-
 
 # --- bytes --------------------------------------------------------------------------------------------------------
 
@@ -293,126 +260,6 @@ class TestOverflow:
         assert packing.due(0.0) == math.inf
 
 
-class TestUntilAcknowledged:
-    def sending(self, count: int = 20) -> tuple[Packer, Buffer]:
-        packing, buffer = packer(), buffer_of([b"item %03d" % number for number in range(1, count + 1)])
-        packing.add(Outgoing(buffer, Kind.EVENT, TO_COORDINATOR))
-        packing.follow("leader")
-        return packing, buffer
-
-    def test_it_is_sent_again_after_four_periods_then_more_rarely(self) -> None:
-        packing, _ = self.sending()
-        at = [now for now in range(60) if packing.pack(header(now + 1), float(now)).carried]
-        assert at == [0, 4, 12, 28, 44]
-
-    def test_an_acknowledgement_of_a_part_sends_the_rest_again(self) -> None:
-        packing, buffer = self.sending()
-        packing.pack(header(1), 0.0)
-        moved = packing.acknowledged({STREAM: 12, stream_id(9): 4}, "db1", leads=True, now=1.0)
-        assert moved == {STREAM: 12}
-        buffer.acknowledged(12)
-        assert carried(packing.pack(header(2), 2.0)) == []
-        assert carried(packing.pack(header(3), 5.0)) == [(STREAM, 13, 20)]
-        assert packing.acknowledged({STREAM: 12}, "db1", leads=True, now=6.0) == {}
-
-    def test_only_whom_it_is_for_acknowledges(self) -> None:
-        packing, _ = self.sending()
-        packing.add(Outgoing(buffer_of([b"x"], stream_id(2)), Kind.DATA, "db2"))
-        packing.pack(header(), 0.0)
-        acks = {STREAM: 20, stream_id(2): 1}
-        assert packing.acknowledged(acks, "db3", leads=False, now=1.0) == {}
-        assert packing.acknowledged(acks, "db2", leads=False, now=1.0) == {stream_id(2): 1}
-        assert packing.acknowledged(acks, "db3", leads=True, now=1.0) == {STREAM: 20}
-
-    def test_another_leader_gets_all_that_is_unacknowledged(self) -> None:
-        packing, _ = self.sending()
-        packing.pack(header(1), 0.0)
-        packing.follow(None)
-        assert carried(packing.pack(header(2), 1.0)) == []
-        packing.follow("another")
-        assert carried(packing.pack(header(3), 2.0)) == [(STREAM, 1, 20)]
-
-    def test_a_coordinator_whose_database_was_restored_gets_what_is_kept(self) -> None:
-        packing, buffer = self.sending()
-        packing.pack(header(1), 0.0)
-        packing.acknowledged({STREAM: 20}, "db1", leads=True, now=1.0)
-        buffer.append(b"item 021")
-        assert packing.acknowledged({STREAM: 5}, "db1", leads=True, now=2.0) == {STREAM: 5}
-        assert carried(packing.pack(header(2), 3.0)) == [(STREAM, 6, 21)]
-
-    def test_what_an_earlier_process_sent_may_be_acknowledged(self) -> None:
-        packing, _ = self.sending()
-        assert packing.acknowledged({STREAM: 15}, "db1", leads=True, now=0.0) == {STREAM: 15}
-        assert carried(packing.pack(header(1), 0.0)) == [(STREAM, 16, 20)]
-
-    def test_data_for_all_rides_in_so_many_packets_and_is_done(self) -> None:
-        packing, buffer = packer(), buffer_of([b"one", b"two"])
-        packing.add(Outgoing(buffer, Kind.DATA, TO_ALL, copies=COPIES))
-        finished = {}
-        for sequence in range(1, COPIES + 1):
-            packed = packing.pack(header(sequence), float(sequence))
-            assert carried(packed) == [(STREAM, 1, 2)]
-            buffer.append(b"later")
-            finished = packed.finished
-        assert finished == {STREAM: 2}
-        buffer.acknowledged(2)
-        assert carried(packing.pack(header(9), 9.0)) == [(STREAM, 3, 5)]
-
-    def test_data_for_all_dropped_from_a_full_buffer_holds_nothing_up(self) -> None:
-        packing, buffer = packer(), Buffer(STREAM, 10)
-        packing.add(Outgoing(buffer, Kind.DATA, TO_ALL, copies=COPIES))
-        buffer.append(b"12345")
-        packing.pack(header(1), 0.0)
-        for _ in range(4):
-            buffer.append(b"12345")
-        assert buffer.dropped == 3
-        assert carried(packing.pack(header(2), 1.0)) == [(STREAM, 4, 5)]
-
-    def test_a_removed_stream_is_not_packed(self) -> None:
-        packing, _ = self.sending()
-        assert packing.owns(STREAM)
-        packing.remove(STREAM)
-        packing.remove(STREAM)
-        assert carried(packing.pack(header(1), 0.0)) == []
-
-
-class Holed:
-    """A spool whose items 4 to 6 were lost to the disk."""
-
-    stream, oldest = STREAM, 1
-
-    def pending(self, after_sequence: int, room_bytes: int) -> list[tuple[int, bytes]]:
-        return [(number, b"x") for number in (1, 2, 3, 7, 8) if number > after_sequence]
-
-
-def test_behind_a_hole_nothing_is_sent_before_the_rest_was_acknowledged() -> None:
-    packing = packer()
-    packing.add(Outgoing(Holed(), Kind.EVENT, TO_COORDINATOR))
-    inbox = Inbox()
-    first = packing.pack(header(1), 0.0).carried[0]
-    assert (first.first, first.last, inbox.take(first).position) == (1, 3, 3)
-    assert packing.pack(header(2), 1.0).carried == ()
-    packing.acknowledged({STREAM: 3}, "db1", leads=True, now=2.0)
-    second = packing.pack(header(3), 3.0).carried[0]
-    assert (second.first, second.last, second.oldest) == (7, 8, 7)
-    taken = inbox.take(second)
-    assert (taken.lost, taken.position) == (3, 8)
-
-
-def test_an_item_from_a_time_of_larger_packets_is_told_of() -> None:
-    packing, buffer = packer(), buffer_of([b"ok", bytes(9000), b"behind"])
-    packing.add(Outgoing(buffer, Kind.EVENT, TO_COORDINATOR))
-    assert carried(packing.pack(header(1), 0.0)) == [(STREAM, 1, 1)]
-    assert packing.oversized == {}
-    packing.pack(header(2), 1.0)
-    assert packing.oversized == {STREAM: 2}
-    packing.acknowledged({STREAM: 2}, "db1", leads=True, now=2.0)
-    buffer.acknowledged(2)
-    assert carried(packing.pack(header(3), 3.0)) == [(STREAM, 3, 3)]
-    packing.pack(header(4), 4.0)
-    assert packing.oversized == {}
-
-
 class TestAcknowledgements:
     def test_each_rides_in_two_packets_and_only_when_it_moved(self) -> None:
         packing = packer()
@@ -441,52 +288,3 @@ class TestAcknowledgements:
             streams |= {label.stream for label in packet.label}
         assert streams == {stream_id(1), stream_id(2)}
         assert told >= 300
-
-
-class TestBuffer:
-    def test_when_full_the_oldest_go_and_are_counted(self) -> None:
-        buffer = Buffer(STREAM, 100)
-        assert [buffer.append(bytes(40)) for _ in range(4)] == [1, 2, 3, 4]
-        assert (buffer.oldest, buffer.dropped) == (3, 2)
-        assert buffer.append(bytes(500)) == 5, "the newest is always kept"
-        assert (buffer.oldest, buffer.dropped) == (5, 4)
-
-    def test_pending_keeps_to_the_room_but_gives_the_first(self) -> None:
-        buffer = buffer_of([b"aaaa", b"bb", b"cc", b"dd"])
-        assert buffer.pending(0, 6) == [(1, b"aaaa"), (2, b"bb")]
-        assert buffer.pending(0, 1) == [(1, b"aaaa")]
-        assert buffer.pending(4, 99) == []
-        buffer.acknowledged(2)
-        assert (buffer.oldest, buffer.pending(0, 2)) == (3, [(3, b"cc")])
-
-
-@settings(max_examples=40)
-@given(st.integers(0, 10**6), st.floats(0, 0.6), st.sampled_from(["wait", "flush"]))
-def test_over_a_network_that_loses_packets_everything_arrives_once_in_order(
-    seed: int, loss: float, overflow: str
-) -> None:
-    """Two packers, each way lossy, one period a round: what the inbox takes is what was raised."""
-    chance = random.Random(seed)
-    node, coordinator, inbox, taken = packer(overflow), packer(), Inbox(), list[bytes]()
-    buffer, raised = Buffer(STREAM, 10**6), list[bytes]()
-    node.add(Outgoing(buffer, Kind.EVENT, TO_COORDINATOR))
-    node.follow("db1")
-    for period in range(600):
-        for _ in range(chance.randrange(4) if period < 60 else 0):
-            raised.append(b"%d " % len(raised) + bytes(chance.randrange(900)))
-            buffer.append(raised[-1])
-        packed = node.pack(header(period + 1), float(period))
-        if chance.random() >= loss:
-            for run in runs(decode(packed.data), "db1", leads=True):
-                got = inbox.take(run)
-                assert got.lost == 0
-                taken += got.items
-                coordinator.acknowledge({run.stream: got.position})
-        answer = decode(coordinator.pack(header(period + 1, role="leader", term=1), float(period)).data)
-        if chance.random() >= loss:
-            for position in node.acknowledged(answer.acks, "db1", leads=True, now=float(period)).values():
-                buffer.acknowledged(position)
-        if period > 60 and buffer.oldest > len(raised):
-            break
-    assert taken == raised
-    assert buffer.oldest == len(raised) + 1

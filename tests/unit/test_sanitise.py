@@ -16,7 +16,7 @@ ANY_TEXT = st.text(alphabet=st.characters(codec=None, min_codepoint=0, max_codep
 
 
 def orders_a_terminal(character: str) -> bool:
-    """By the Unicode database: control, surrogate, separator of lines, invisible format; but joiners are letters' own."""
+    """By the Unicode database: control, surrogate, separator of lines, invisible format; joiners are letters' own."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in "\u200c\u200d"
 
 

@@ -35,6 +35,8 @@ BEYOND_A_SCHEMA = (
     "must be from 50ms to 10m",
     "must be from 100ms to 1d",
     "must be from 1ms to 1h",
+    "must be from 1s to 30d",
+    "must be from 1s to 1d",
     "must be more than suspect",
     "overlap those of",
     "must not be above error",

@@ -1,0 +1,31 @@
+"""The `noroshi` command as a person types it, against a real cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from cluster import Cluster
+
+
+def noroshi(cluster: Cluster, node: str, *words: str, status: int = 0) -> str:
+    """Standard output of a command on `node`; it must end with `status`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "noroshi.console.main", "--config", str(cluster.nodes[node].config), *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == status, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout if status == 0 else done.stdout + done.stderr
+
+
+def noroshi_json(cluster: Cluster, node: str, *words: str, status: int = 0) -> Any:
+    """As `noroshi`, with --json: the object, or the list of them where there are several lines."""
+    lines = noroshi(cluster, node, *words, "--json", status=status).splitlines()
+    values = [json.loads(line) for line in lines]
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,205 @@
+"""The app as a whole: keys, palette, help, times, themes, copying, ending."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from filling import layout_of
+from pilots import console
+
+from noroshi.console import app as entry
+from noroshi.console.app import app as app_module
+from noroshi.console.app import prepare_environment, run_console
+from noroshi.console.app.screens.log import LogScreen
+from noroshi.console.app.screens.status import StatusScreen
+from noroshi.console.app.widgets.line_view import LineView
+from noroshi.console.severity import severity_of
+from noroshi.store.errors import ConfigError, NoroshiError
+
+pytestmark = pytest.mark.usefixtures("frozen")
+
+
+def test_the_screens_are_one_key_apart_and_keep_their_place(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.press("e", "e")
+            for key, screen in (("2", LogScreen), ("1", StatusScreen), ("tab", LogScreen), ("tab", StatusScreen)):
+                await shown.press(key)
+                assert isinstance(shown.app.screen, screen)
+            assert shown.table.current and shown.table.current.key == "state unit/db3/postfix.service"
+            assert isinstance(shown.app.focused, LineView)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("screen", ["1", "2"])
+def test_help_tells_every_key_of_the_screen(filled: Path, screen: str) -> None:
+    async def run() -> None:
+        async with console(filled, (80, 50)) as shown:
+            await shown.press(screen)
+            bound = {
+                key
+                for widget in (shown.app, shown.app.screen)
+                for binding in widget.BINDINGS
+                for key in binding.key.split(",")  # type: ignore[union-attr]
+            }
+            await shown.press("question_mark")
+            await shown.shows("HELP", "SUSPECT, DEGRADED")
+            told = shown.text
+            names = {
+                "slash": "/",
+                "ctrl+p": "Ctrl+P",
+                "at": "@",
+                "colon": ":",
+                "question_mark": "?",
+                "space": "Space",
+                "tab": "Tab",
+            }
+            missing = {key for key in bound if names.get(key, key.capitalize() if len(key) > 1 else key) not in told}
+            assert missing - {"escape"} == set()
+            await shown.press("escape")
+
+    asyncio.run(run())
+
+
+def test_every_action_works_without_control_alt_or_function_keys() -> None:
+    for owner in (app_module.NoroshiApp, StatusScreen, LogScreen, LineView):
+        for binding in owner.BINDINGS:
+            keys = binding.key.split(",")  # type: ignore[union-attr]
+            assert [key for key in keys if not key.startswith(("ctrl", "alt", "f1"))], binding
+
+
+def test_the_palette_goes_anywhere(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.press("colon", *"log of node db3")
+            await shown.shows("Log of node db3")
+            await shown.press("enter")
+            await shown.shows("/node:db3: 2 found")
+            await shown.press("ctrl+p", *"go to node db1")
+            await shown.shows("its row in the status")
+            await shown.press("enter")
+            await shown.until("the node's row", lambda: isinstance(shown.app.screen, StatusScreen))
+            await shown.until("stands there", lambda: shown.table.current and shown.table.current.key == "node db1")
+
+    asyncio.run(run())
+
+
+def test_times_in_utc_or_local_with_the_zone_always_shown(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    request.addfinalizer(lambda: (monkeypatch.undo(), time.tzset()))
+
+    async def run() -> None:
+        async with console(filled, (160, 30)) as shown:
+            await shown.shows("data of 03:03:23Z", "02:51:31Z")
+            await shown.press("t")
+            await shown.shows("data of 12:03:23+0900", "11:51:31+0900")
+            await shown.open_log()
+            await shown.shows("times local", "2025-11-22 11:52:25.000")
+            await shown.press("t")
+            await shown.shows("times UTC", "2025-11-22 02:52:25.000")
+
+    asyncio.run(run())
+
+
+def test_copying_says_sent_and_by_which_way(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            assert shown.table.go_to("state app/orders")
+            await shown.press("Y")
+            await shown.shows("characters sent to the terminal (OSC 52)")
+            assert json.loads(shown.app.clipboard)["supplement"] == '{"queue": 10233, "cause": "db2 gone"}'
+            await shown.open_log()
+            await shown.press("y")
+            await shown.until(
+                "the line is sent",
+                lambda: (
+                    shown.app.clipboard == "2025-11-22 02:52:25.001Z db3 /var/log/app.log giving up on db2: timeout"
+                ),
+            )
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light"])
+def test_severity_is_word_shape_and_weight_before_it_is_colour(filled: Path, theme: str) -> None:
+    async def run() -> None:
+        async with console(filled, theme=theme) as shown:
+            states = ("DOWN", "SUSPECT", "draining", "UP")
+            styles = [shown.table.style_of(severity_of(state).name.lower()) for state in states]
+            assert [bool(style.bold) for style in styles] == [True, True, True, False]
+            assert [bool(style.reverse) for style in styles] == [True, False, False, False]
+            names = {style.color.name for style in styles if style.color}
+            assert not names & {"red", "green", "bright_red", "bright_green"}
+            words = [shown.table.state_text(state, state, 12).plain for state in states]
+            assert words == ["✖ DOWN      ", "◐ SUSPECT   ", "◆ draining  ", "● UP        "]
+            await shown.press("colon", *"theme")
+            await shown.shows("Theme: dark or light")
+            await shown.press("enter")
+            await shown.until("the other theme", lambda: shown.app.theme != theme)
+            await shown.shows("app/orders")
+
+    asyncio.run(run())
+
+
+def test_q_quits_and_the_threads_end(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            threads = (shown.app.watcher, shown.app.fetcher)
+            await shown.press("q")
+        assert shown.app.return_code == 0
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    asyncio.run(run())
+
+
+def test_without_a_terminal_it_says_what_to_use(filled: Path) -> None:
+    with pytest.raises(NoroshiError, match="noroshi status"):
+        run_console(filled)
+
+
+def test_a_wrong_node_file_is_told_before_the_screen_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    (tmp_path / "node.yaml").write_text("nod: x\n")
+    with pytest.raises(ConfigError):
+        run_console(tmp_path / "node.yaml")
+
+
+def test_few_frames_over_ssh_and_the_background_by_colorfgbg(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TEXTUAL_FPS", "TEXTUAL_ANIMATIONS", "TEXTUAL_SMOOTH_SCROLL", "SSH_CONNECTION", "COLORFGBG"):
+        monkeypatch.delenv(name, raising=False)
+    environment = {}
+    monkeypatch.setattr(entry.os, "environ", environment)
+    prepare_environment()
+    assert environment == {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+    environment["SSH_CONNECTION"] = "x"
+    prepare_environment()
+    assert environment["TEXTUAL_FPS"] == "15"
+    assert entry.background() == "dark"
+    environment["COLORFGBG"] = "0;default;15"
+    assert entry.background() == "light"
+
+
+def test_a_fault_of_our_own_is_not_hidden(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            broken = shown.app.watcher._queries
+            broken.fingerprint = lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+            await shown.until("the app ends", lambda: not shown.app.is_running)
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run())
+    assert layout_of(filled).database.exists()

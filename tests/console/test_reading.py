@@ -1,0 +1,145 @@
+"""The two reading threads: what they tell, in which turn, and that trouble does not end them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import pytest
+from filling import fill, layout_of, leading, lines
+from textual.message import Message
+from waiting import wait_until
+
+from noroshi.console.app.log_search import lines_job, scan_job
+from noroshi.console.app.messages import JobFailed, LeadershipSeen, LinesRead, PictureRead, ReadingBroke, ScanStepped
+from noroshi.console.app.reading import Fetcher, Watcher
+from noroshi.console.queries import Queries, open_queries
+from noroshi.store.errors import ReadFailed
+from noroshi.store.views import LogFilter
+
+
+@pytest.fixture
+def told() -> Queue[Message]:
+    return Queue()
+
+
+@pytest.fixture
+def fetcher(filled: Path, told: Queue[Message]) -> Iterator[Fetcher]:
+    running = Fetcher(open_queries(filled), told.put)
+    running.start()
+    yield running
+    running.stop()
+    running.join(10)
+
+
+@pytest.fixture
+def watcher(filled: Path, told: Queue[Message]) -> Iterator[Watcher]:
+    running = Watcher(open_queries(filled), told.put, interval=0.02)
+    running.start()
+    yield running
+    running.stop()
+    running.join(10)
+
+
+def test_it_reads_anew_when_something_changed_and_not_otherwise(
+    filled: Path, watcher: Watcher, told: Queue[Message]
+) -> None:
+    first, second = told.get(timeout=10), told.get(timeout=10)
+    assert isinstance(first, LeadershipSeen) and not first.leadership.held
+    assert isinstance(second, PictureRead) and second.picture.bounds.last == 63
+    seen = watcher.health.answered
+    wait_until("three more looks", lambda: (watcher.health.answered or 0) > (seen or 0) + 0.06)
+    assert told.empty()
+    with leading(layout_of(filled)) as order:
+        held = told.get(timeout=10)
+        assert isinstance(held, LeadershipSeen) and held.leadership.held
+        order("line new")
+        wait_until(
+            "the new line",
+            lambda: isinstance(found := told.get(timeout=10), PictureRead) and found.picture.bounds.last == 64,
+        )
+
+
+def test_trouble_is_in_its_health_and_passes(filled: Path, watcher: Watcher) -> None:
+    wait_until("an answer", lambda: watcher.health.answered)
+    database = layout_of(filled).database
+    content = database.read_bytes()
+    database.write_bytes(b"no database at all" * 1000)
+    wait_until("trouble", lambda: watcher.health.trouble)
+    assert not watcher.health.no_database
+    answered = watcher.health.answered
+    database.write_bytes(content)
+    wait_until("health", lambda: not watcher.health.trouble and (watcher.health.answered or 0) > (answered or 0))
+
+
+def test_a_search_without_end_does_not_hold_up_a_page(fetcher: Fetcher, told: Queue[Message]) -> None:
+    def endless(queries: Queries) -> Iterator[None]:
+        while True:
+            queries.log_bounds()
+            yield None
+
+    fetcher.submit("older", endless)
+    fetcher.submit("page", lines_job((1, 2)))
+    assert isinstance(told.get(timeout=10), LinesRead)
+    assert fetcher.has("older")
+
+
+def test_a_search_tells_every_step(filled: Path, fetcher: Fetcher, told: Queue[Message]) -> None:
+    fill(layout_of(filled), lambda connection: lines(connection, ["x"] * 50_000))
+    fetcher.submit("older", scan_job(LogFilter(text=("giving",)), None, 1, backward=True))
+    found = []
+    while True:
+        message = told.get(timeout=10)
+        assert isinstance(message, ScanStepped)
+        found += [line.line for line in message.step.lines]
+        if message.step.done:
+            break
+    assert found == ["giving up on db2: timeout"]
+
+
+def test_a_job_takes_the_place_of_the_one_before_it(fetcher: Fetcher, told: Queue[Message]) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(queries: Queries) -> Iterator[Message]:
+        begun.set()
+        go.wait(10)
+        yield JobFailed("old", "told too late")
+
+    fetcher.submit("page", slow)
+    assert begun.wait(10)
+    fetcher.submit("page", lines_job((1,)))
+    go.set()
+    message = told.get(timeout=10)
+    assert isinstance(message, LinesRead)
+    assert [line.id for line in message.lines] == [1]
+    wait_until("nothing left", lambda: not fetcher.has("page"))
+    fetcher.submit("page", lines_job((2,)))
+    fetcher.cancel("page")
+    fetcher.submit("other", lines_job((3,)))
+    assert isinstance(told.get(timeout=10), LinesRead)
+
+
+def test_a_job_that_cannot_read_is_told_and_the_thread_goes_on(fetcher: Fetcher, told: Queue[Message]) -> None:
+    def failing(queries: Queries) -> Iterator[Message]:
+        yield from ()
+        raise ReadFailed("cannot read", why="the disk is away")
+
+    fetcher.submit("page", failing)
+    message = told.get(timeout=10)
+    assert isinstance(message, JobFailed)
+    assert (message.key, message.why) == ("page", "cannot read: the disk is away")
+    fetcher.submit("page", lines_job((1,)))
+    assert isinstance(told.get(timeout=10), LinesRead)
+
+
+def test_a_fault_of_our_own_is_handed_over(fetcher: Fetcher, told: Queue[Message]) -> None:
+    def faulty(queries: Queries) -> Iterator[Message]:
+        yield from ()
+        raise KeyError("ours")
+
+    fetcher.submit("page", faulty)
+    message = told.get(timeout=10)
+    assert isinstance(message, ReadingBroke)
+    assert isinstance(message.error, KeyError)

@@ -1,0 +1,330 @@
+"""The reading commands as they are typed: what they print, with what exit status, whoever leads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import IO, Any
+
+import apsw
+import pytest
+from filling import HOSTILE, NODES, fill, layout_of, leading, lines, many_lines, notification
+from waiting import wait_until
+
+from noroshi.console.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: status, standard output, standard error."""
+
+    def runs(file: Path, *words: str) -> tuple[int, str, str]:
+        try:
+            status = main(["--config", str(file), *words])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return runs
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# --- status -------------------------------------------------------------------------------------------------------
+
+
+def test_status_as_an_object(filled: Path, run: Run) -> None:
+    status, out, err = run(filled, "status", "--json")
+    (found,) = json_lines(out)
+    assert (status, err) == (0, "")
+    assert list(found) == ["cluster", "coordinator", "nodes", "states"]
+    assert (found["cluster"], found["coordinator"]) == ("demo", None)
+    assert [row["node"] for row in found["nodes"]] == list(NODES)
+    assert found["nodes"][1] == {"node": "db2", "state": "DOWN", "since": "2025-11-22T02:51:31.000000Z"}
+    assert set(found["states"][0]) == {"category", "event", "state", "supplement", "node", "count", "observed_at"}
+    with leading(layout_of(filled)):
+        _, out, _ = run(filled, "status", "--json")
+    (found,) = json_lines(out)
+    assert (found["coordinator"]["node"], found["coordinator"]["term"]) == ("db1", 2)
+    assert found["coordinator"]["since"].endswith("Z")
+
+
+def test_status_for_people_says_when_nobody_leads(filled: Path, run: Run) -> None:
+    status, out, _ = run(filled, "status")
+    assert status == 0
+    assert "coordinator NONE: nobody holds the role; last was db1, term 1" in out
+    assert "what follows may be old; last written 2025-11-22 03:03:23Z" in out
+    assert out.index("✖ DOWN  db2") < out.index("● UP    db1")
+    with leading(layout_of(filled)):
+        _, out, _ = run(filled, "status")
+    assert "coordinator db1, term 2, since 20" in out
+    assert "NONE" not in out
+
+
+def test_the_history_of_terms(filled: Path, run: Run) -> None:
+    fill(layout_of(filled))
+    _, out, _ = run(filled, "status", "--terms", "--json")
+    assert [(row["term"], row["node"]) for row in json_lines(out)] == [(1, "db1"), (2, "db1")]
+    _, out, _ = run(filled, "status", "--terms")
+    assert out.startswith("1  db1  since 2025-11-21 18:04:05Z\n2  db1  since ")
+
+
+@pytest.mark.parametrize("command", ["status", "events", "log", "history"])
+def test_without_a_database_it_says_what_to_do(file: Path, run: Run, command: str) -> None:
+    status, out, err = run(file, command)
+    assert (status, out) == (1, "")
+    assert "no database yet" in err
+    assert "start a node" in err
+
+
+@pytest.mark.parametrize("command", ["status", "events", "log", "history"])
+def test_an_empty_database_is_no_failure(file: Path, run: Run, command: str) -> None:
+    fill(layout_of(file))
+    status, _, err = run(file, command)
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["status", "events", "log", "history"])
+def test_a_wrong_node_file_fails_with_its_problems(tmp_path: Path, run: Run, command: str) -> None:
+    wrong = tmp_path / "node.yaml"
+    wrong.write_text("nod: db1\n")
+    status, _, err = run(wrong, command)
+    assert status == 1
+    assert "node.yaml" in err
+
+
+# --- events, history ----------------------------------------------------------------------------------------------
+
+
+def test_events_oldest_first_the_newest_n_and_by_name_and_time(filled: Path, run: Run) -> None:
+    _, out, _ = run(filled, "events", "--json")
+    rows = json_lines(out)
+    assert len(rows) == 11
+    assert rows[-1] == {
+        "event": "unit/db3/postfix.service",
+        "state": "ERROR",
+        "supplement": "failed: exit-code 75",
+        "category": "system",
+        "node": "db3",
+        "count": 1,
+        "observed_at": "2025-11-22T03:03:23.000000Z",
+        "stored_at": "2025-11-22T03:03:23.001500Z",
+    }
+    _, out, _ = run(filled, "events", "--json", "--limit", "2", "--event", "server/*")
+    assert [row["event"] for row in json_lines(out)] == ["server/db2", "server/db3"]
+    _, out, _ = run(filled, "events", "--json", "--since", "2025-11-22T02:50", "--until", "2025-11-22T02:55")
+    assert [row["event"] for row in json_lines(out)] == ["server/db2", "app/orders"]
+    _, out, _ = run(filled, "events", "--event", "app/**")
+    assert out.splitlines()[-1].split(maxsplit=2)[:2] == ["2025-11-22", "02:52:25.000Z"]
+
+
+def test_history_with_every_attempt(filled: Path, run: Run) -> None:
+    def more(connection: apsw.Connection) -> None:
+        notification(connection, 1, "abandoned", "no group left", 1_763_780_000_000_000)
+        notification(connection, 1, "pending", "", 1_763_780_100_000_000)
+
+    fill(layout_of(filled), more)
+    _, out, _ = run(filled, "history", "--json")
+    rows = json_lines(out)
+    assert [row["status"] for row in rows] == ["delivered", "abandoned", "pending"]
+    assert rows[0]["event"] == "raid/db1/md0"
+    assert [attempt["outcome"] for attempt in rows[0]["attempts"]] == ["failed", "delivered"]
+    assert rows[0]["attempts"][0]["application"] == ["/usr/local/bin/page", "--team", "storage"]
+    _, out, _ = run(filled, "history", "--json", "--status", "pending")
+    assert len(json_lines(out)) == 1
+    _, out, _ = run(filled, "history", "--status", "abandoned")
+    heading, first, second = out.splitlines()
+    assert "disk-trouble v3  abandoned (no group left)  server/db1 UP [db1]" in heading
+    assert " ".join(first.split()) == "1 ops1 process failed 0.20 s /usr/local/bin/page --team storage exit status 1"
+    assert second.split()[:4] == ["2", "db3", "socket", "timeout"]
+
+
+# --- log ----------------------------------------------------------------------------------------------------------
+
+
+def test_log_is_oldest_first_and_limited_to_the_newest(filled: Path, run: Run) -> None:
+    _, out, _ = run(filled, "log", "--json")
+    assert len(json_lines(out)) == 63
+    _, out, _ = run(filled, "log", "--json", "--limit", "2")
+    assert [row["line"] for row in json_lines(out)] == ["connection to db2 lost, retrying", "giving up on db2: timeout"]
+    assert set(json_lines(out)[0]) == {"node", "source", "line", "observed_at", "stored_at"}
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["--node", "db3"], 2),
+        (["--node", "db*", "--source", "/var/log/*.log"], 3),
+        (["--source", "/var/log/**"], 63),
+        (["--grep", "served in 3[0-4] ms$"], 5),
+        (["--grep", "(?i)GIVING"], 1),
+        (["--grep", "nothing"], 0),
+        (["--since", "2025-11-22T02:50"], 3),
+        (["--until", "2025-11-22T02:50"], 60),
+        (["--since", "2025-11-22T02:50", "--until", "2025-11-22T02:51"], 1),
+        (["--since", "2025-11-22T02:49:05.058", "--limit", "3", "--grep", "served"], 2),
+        (["--since", "-1h"], 0),
+    ],
+)
+def test_what_log_selects(filled: Path, run: Run, words: list[str], count: int) -> None:
+    status, out, err = run(filled, "log", "--json", *words)
+    assert (status, err, len(json_lines(out))) == (0, "", count)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--grep", "("], "no regular expression"), (["--since", "soon"], "no time"), (["--limit", "0"], "from 1 up")],
+)
+def test_wrong_usage_is_status_2(filled: Path, run: Run, words: list[str], said: str) -> None:
+    status, out, err = run(filled, "log", *words)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
+def test_hostile_lines_are_printed_harmless_and_in_json_to_the_letter(file: Path, run: Run) -> None:
+    fill(layout_of(file), lambda connection: lines(connection, HOSTILE))
+    _, out, _ = run(file, "log")
+    assert len(out.splitlines()) == len(HOSTILE)
+    assert not set("\x1b\x9b\x07\x00\x7f\r\u202e\u2028") & set(out)
+    _, out, _ = run(file, "log", "--json")
+    assert [row["line"] for row in json_lines(out)] == list(HOSTILE)
+    assert not set("\x1b\x9b\x07\x00\x7f\r\u202e\u2028") & set(out)
+
+
+def test_every_line_of_many_comes_once_and_in_order(file: Path, run: Run) -> None:
+    fill(layout_of(file), lambda connection: many_lines(connection, 30_000, 1_763_700_000_000_000))
+    for window in ([], ["--since", "2025-01-01"]):
+        _, out, _ = run(file, "log", "--json", "--limit", "25000", *window)
+        numbers = [int(row["line"].split()[2]) for row in json_lines(out)]
+        assert numbers == list(range(5000, 30_000))
+
+
+# --- as processes -------------------------------------------------------------------------------------------------
+
+
+def command(file: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "noroshi.console.main", *words, "--config", str(file)]
+
+
+def test_a_reader_that_goes_away_is_no_error(file: Path) -> None:
+    fill(layout_of(file), lambda connection: many_lines(connection, 20_000, 1_763_700_000_000_000))
+    with subprocess.Popen(
+        command(file, "log", "--limit", "20000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        assert "request 0 failed" in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_the_reading_commands_import_neither_textual_nor_zmq() -> None:
+    """They start fast, and work where the console's terminal library is broken."""
+    script = (
+        "import sys; from noroshi.console.commands import events, history, log, status;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('textual', 'zmq')])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+class Following:
+    """`noroshi log --follow` as a process, its lines as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.out: Queue[str] = Queue()
+        self.err: Queue[str] = Queue()
+        for stream, queue in ((process.stdout, self.out), (process.stderr, self.err)):
+            Thread(target=self._read, args=(stream, queue), daemon=True).start()
+
+    @staticmethod
+    def _read(stream: IO[str], queue: Queue[str]) -> None:
+        for line in stream:
+            queue.put(line.rstrip("\n"))
+
+    def lines(self, count: int) -> list[str]:
+        return [self.out.get(timeout=10) for _ in range(count)]
+
+
+@contextmanager
+def following(file: Path, *words: str) -> Iterator[Following]:
+    process = subprocess.Popen(
+        command(file, "log", "--follow", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield Following(process)
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def test_following_shows_what_comes_over_a_change_of_coordinator(filled: Path) -> None:
+    layout = layout_of(filled)
+    with following(filled, "--json", "--node", "db*", "--limit", "2") as follow:
+        assert [json.loads(line)["line"][:6] for line in follow.lines(2)] == ["connec", "giving"]
+        with leading(layout) as order:
+            order("line by the second term")
+            order("lines 3")
+            assert json.loads(follow.lines(1)[0])["line"] == "by the second term"
+            assert [json.loads(line)["line"] for line in follow.lines(3)] == [f"line {n} of a burst" for n in range(3)]
+        with leading(layout) as order:
+            order("line by the third term")
+            assert json.loads(follow.lines(1)[0])["line"] == "by the third term"
+        assert follow.out.empty()
+        assert follow.err.empty()
+
+
+def test_following_selects_like_reading(filled: Path) -> None:
+    with (
+        following(filled, "--grep", "wanted", "--source", "/var/log/app.log") as follow,
+        leading(layout_of(filled)) as order,
+    ):
+        order("line not this")
+        order("line wanted one")
+        assert follow.lines(1)[0].endswith("wanted one")
+
+
+def test_following_says_once_that_it_cannot_read_and_goes_on(filled: Path) -> None:
+    shared, away = layout_of(filled).shared, filled.parent / "away"
+    with following(filled, "--limit", "1") as follow:
+        follow.lines(1)
+        shared.rename(away)
+        assert "cannot read" in follow.err.get(timeout=10)
+        away.rename(shared)
+        assert "reading again" in follow.err.get(timeout=10)
+        with leading(layout_of(filled)) as order:
+            order("line after the trouble")
+            assert follow.lines(1)[0].endswith("after the trouble")
+        with pytest.raises(Empty):
+            follow.err.get_nowait()
+
+
+def test_following_waits_for_a_database(file: Path) -> None:
+    with following(file) as follow:
+        assert "no database yet" in follow.err.get(timeout=10)
+        fill(layout_of(file), lambda connection: lines(connection, ["the first"]))
+        assert follow.lines(1)[0].endswith("the first")
+
+
+def test_an_interrupt_ends_following_quietly(filled: Path) -> None:
+    with following(filled, "--limit", "1") as follow:
+        follow.lines(1)
+        follow.process.send_signal(2)
+        status = wait_until(
+            "the command ends", lambda: follow.process.poll() is not None and [follow.process.returncode]
+        )
+        assert status == [130]
+        assert follow.err.empty()

@@ -1,0 +1,120 @@
+"""The console on a real terminal: what it writes there, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from filling import HOSTILE, event, fill, layout_of, lines
+from terminals import COMMAND, terminal
+from waiting import wait_until
+
+COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|9[0-7]|10[0-7]|38|48)(?:;\d+)*m")
+
+POINTER = re.compile(rb"\x1b\]22;[a-z-]*\x07")
+"""Textual's own: the shape of the mouse pointer."""
+
+
+def hostile(connection: apsw.Connection) -> None:
+    for at, text in enumerate(HOSTILE):
+        event(connection, f"user{at}", "ERROR", text)
+    lines(connection, HOSTILE)
+
+
+def test_no_order_from_outside_reaches_the_terminal(file: Path) -> None:
+    fill(layout_of(file), hostile)
+    with terminal(file) as screen:
+        screen.until("user8")
+        screen.press("2")
+        screen.until("FOLLOWING")
+        screen.press("g")
+        screen.until("markup")
+        screen.press("\r")
+        screen.until("observed")
+        written = POINTER.sub(b"", screen.written)
+        assert b"owned" in written
+        for order in (b"\x1b]0;", b"\x1b[31mred", b"\x07", b"\xc2\x9b", b"\xe2\x80\xae", b"\x00"):
+            assert order not in written, order
+        assert b"\x1b[2J" not in written.partition(b"user8")[2]
+
+
+def test_sixteen_colours_alone_and_no_color_none(filled: Path) -> None:
+    with terminal(filled) as screen:
+        screen.until("COUNT")
+        assert COLOUR.search(screen.written)
+        assert b"38;2;" not in screen.written
+        assert b"38;5;" not in screen.written
+    with terminal(filled, environment={"NO_COLOR": "1"}) as screen:
+        screen.until("COUNT")
+        assert "✖ DOWN".encode() in screen.written
+        assert COLOUR.search(screen.written) is None
+
+
+@pytest.mark.parametrize(("words", "wanted"), [((), True), (("--no-mouse",), False)])
+def test_the_mouse_is_taken_unless_told_otherwise(filled: Path, words: tuple[str, ...], wanted: bool) -> None:
+    with terminal(filled, *words) as screen:
+        screen.until("COUNT")
+        assert (b"\x1b[?1000h" in screen.written) is wanted
+
+
+def test_quitting_gives_the_terminal_back(filled: Path) -> None:
+    with terminal(filled) as screen:
+        screen.until("COUNT")
+        screen.press("q")
+        wait_until("the process ends", lambda: (screen.read() and False) or screen.process.poll() is not None)
+        assert screen.process.returncode == 0
+        assert b"\x1b[?1049l" in screen.written
+
+
+def test_a_dropped_connection_ends_it(filled: Path) -> None:
+    with terminal(filled) as screen:
+        screen.until("COUNT")
+        os.close(screen.descriptor)
+        screen.descriptor = -1
+        wait_until("the process ends", lambda: screen.process.poll() is not None)
+
+
+def test_an_idle_console_writes_nothing(filled: Path) -> None:
+    with terminal(filled) as screen:
+        screen.until("COUNT")
+        screen.read(1.5)
+        assert len(screen.read(2.0)) < 200, "at most an age that changed"
+
+
+# --- tmux ---------------------------------------------------------------------------------------------------------
+
+Tmux = Callable[..., str]
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    """A tmux server of our own: tmux("command", ...) gives what it prints."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    socket = str(tmp_path / "tmux")
+
+    def run(*words: str) -> str:
+        base = ["tmux", "-S", socket, "-f", "/dev/null"]
+        return subprocess.run([*base, *words], capture_output=True, text=True, check=False).stdout
+
+    yield run
+    run("kill-server")
+
+
+def test_in_tmux_it_is_legible_and_copies_through_tmux(filled: Path, tmux: Tmux) -> None:
+    tmux("new-session", "-d", "-x", "80", "-y", "24", *COMMAND, "--config", str(filled))
+    wait_until("the table", lambda: "maintenance".upper() in tmux("capture-pane", "-p"), 15)
+    shown = tmux("capture-pane", "-p")
+    assert "✖ DOWN      db2" in shown
+    assert "COORDINATOR GONE" in shown
+    tmux("send-keys", "2")
+    wait_until("the log", lambda: "giving up on db2" in tmux("capture-pane", "-p"))
+    tmux("send-keys", "y")
+    wait_until("it says so", lambda: "characters sent to tmux" in tmux("capture-pane", "-p"))
+    assert tmux("show-buffer").endswith("/var/log/app.log giving up on db2: timeout")

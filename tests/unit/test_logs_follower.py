@@ -1,0 +1,205 @@
+"""One incarnation of a file: what is read, what is kept until it is acknowledged, where reading goes on."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noroshi.node.logs import follower as module
+from noroshi.node.logs.follower import NO_PROGRESS, Follower, Replaced
+from noroshi.node.logs.lines import text
+from noroshi.node.logs.position import HEAD, Position, digest
+from noroshi.node.logs.selection import Limits, Selection, Timer
+
+
+class Log:
+    """A file and its follower, which is shown the file before each read."""
+
+    def __init__(self, directory: Path, content: bytes = b"", select: tuple[str, ...] = ()) -> None:
+        self.path = directory / "app.log"
+        self.path.write_bytes(content)
+        self.timer = Timer()
+        seen = self.path.stat()
+        position = Position(
+            b"s" * 16, str(self.path), str(self.path), seen.st_dev, seen.st_ino, 0, digest(b""), 0, 0, 0, 0, 1
+        )
+        selection = Selection(select, [], Limits(), self.timer, lambda: None)
+        self.follower = Follower(position, selection, False, Counter())
+        assert self.follower.open()
+
+    def append(self, data: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(data)
+
+    def look(self) -> bool:
+        return self.follower.saw(self.path.stat(), 0.0)
+
+    def read(self) -> None:
+        """All there is."""
+        assert self.look()
+        while self.follower.has_more:
+            self.follower.read(1, whole=False)
+
+    @property
+    def parts(self) -> list[tuple[int, int, list[str]]]:
+        return [(kept.part.start, kept.part.end, kept.part.lines) for kept in self.follower.pending]
+
+    def close(self) -> None:
+        self.follower.close()
+        self.timer.close()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> object:
+    made: list[Log] = []
+
+    def make(content: bytes = b"", *select: str) -> Log:
+        made.append(Log(tmp_path, content, select))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Make = Callable[..., Log]
+
+
+def test_parts_leave_no_hole_where_nothing_was_selected(log: Make) -> None:
+    one = log(b"error 1\nnothing\n", "error")
+    one.read()
+    one.follower.sending()
+    one.append(b"nothing\nnothing\n")
+    one.read()
+    one.append(b"error 2\n")
+    one.read()
+    assert one.parts == [(0, 16, ["error 1"]), (16, 40, ["error 2"])]
+    assert one.follower.position.offset == 0
+    one.follower.taken(16, 0)
+    assert (one.follower.position.stored, one.follower.position.offset) == (16, 32)
+    one.follower.taken(40, 0)
+    assert (one.follower.position.stored, one.follower.position.offset) == (40, 40)
+
+
+def test_what_was_never_sent_grows_and_what_was_sent_stays_as_it_is(log: Make) -> None:
+    one = log(b"1\n")
+    one.read()
+    one.append(b"2\n")
+    one.read()
+    assert one.parts == [(0, 4, ["1", "2"])]
+    one.follower.sending()
+    one.follower.not_taken()
+    one.append(b"3\n")
+    one.read()
+    assert one.parts == [(0, 4, ["1", "2"]), (4, 6, ["3"])]
+
+
+def test_an_unfinished_line_waits_and_is_complete_in_a_rotated_file(log: Make) -> None:
+    one = log(b"1\nunfin")
+    one.read()
+    assert one.parts == [(0, 2, ["1"])] and one.follower.partial and not one.follower.has_more
+    one.append(b"ished\nrest")
+    one.read()
+    one.follower.read(1, whole=True)
+    assert one.parts[-1] == (0, 17, ["1", "unfinished", "rest"])
+
+
+def test_a_receiver_that_stands_inside_the_part_gets_the_rest(log: Make) -> None:
+    one = log(b"1\n2\n3\n")
+    one.read()
+    one.follower.sending()
+    one.follower.taken(4, 0)
+    one.read()
+    assert one.parts == [(4, 6, ["3"])]
+
+
+def test_a_receiver_that_takes_nothing_is_not_asked_at_once(log: Make) -> None:
+    one = log(b"1\n")
+    one.follower.durable = True
+    one.read()
+    one.follower.sending()
+    one.follower.taken(0, 100.0)
+    one.read()
+    assert one.parts == [(0, 2, ["1"])]
+    assert not one.follower.may_send(100.0 + NO_PROGRESS / 2) and one.follower.may_send(100.0 + NO_PROGRESS)
+
+
+def test_what_cannot_be_read_again_is_still_sent(log: Make) -> None:
+    one = log(b"1\n2\n")
+    one.read()
+    one.follower.sending()
+    one.follower.end()
+    one.follower.taken(2, 0)
+    assert one.parts == [(2, 4, ["1", "2"])]
+    one.follower.sending()
+    one.follower.taken(4, 0)
+    assert one.follower.drained
+
+
+@pytest.mark.parametrize("new", [b"", b"x\n", b"1\nx\n", b"something else altogether\n"])
+def test_a_file_that_is_not_what_it_was_is_noticed(log: Make, new: bytes) -> None:
+    one = log(b"1\n2\n3\n")
+    one.read()
+    one.path.write_bytes(new)
+    assert not one.look()
+
+
+def test_a_truncation_between_a_look_and_the_read_is_noticed(log: Make) -> None:
+    one = log(b"1\n2\n3\n")
+    one.read()
+    one.append(b"4\n")
+    assert one.look()
+    one.path.write_bytes(b"a new beginning, longer than before\n")
+    with pytest.raises(Replaced):
+        one.follower.read(1, whole=False)
+    assert one.parts == [(0, 6, ["1", "2", "3"])]
+
+
+def test_an_unfinished_line_may_be_taken_back(log: Make) -> None:
+    first = b"1".ljust(HEAD, b"x")
+    one = log(first + b"\nunfinished")
+    one.read()
+    os.truncate(one.path, HEAD + 3)
+    one.read()
+    one.append(b"known\n")
+    one.read()
+    assert one.parts == [(0, HEAD + 9, [first.decode(), "unknown"])]
+
+
+def test_a_name_that_went_to_another_file_is_not_opened(log: Make) -> None:
+    one = log(b"1\n")
+    one.follower.close()
+    other = one.path.with_name("other")
+    other.write_bytes(b"x\n")
+    other.replace(one.path)
+    assert not one.follower.open()
+
+
+@given(
+    st.lists(st.binary(max_size=90) | st.sampled_from([b"\n", b"x" * 70, b"x" * 70 + b"\n", b"\0" * 50]), max_size=12),
+    st.booleans(),
+)
+def test_however_it_is_written_and_read_the_lines_are_those_of_the_file(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], whole: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", 32)
+        patch.setattr("noroshi.node.logs.lines.LIMIT", 40)
+        one = Log(tmp_path_factory.mktemp("log"))
+        for piece in pieces:
+            one.append(piece)
+            one.read()
+        content = b"".join(pieces)
+        if whole and one.follower.partial:
+            one.follower.read(1, whole=True)
+        raw = content.split(b"\n")
+        expected = raw if whole and raw[-1] else raw[:-1]
+        assert [line for _, _, lines in one.parts for line in lines] == [text(line) for line in expected]
+        assert one.follower.read_at == sum(map(len, expected)) + content.count(b"\n")
+        one.close()
