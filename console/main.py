@@ -26,6 +26,7 @@ COMMANDS = {
     "repaired": "declare that something is in order again",
     "silence": "silences: add, list, remove",
     "maintenance": "begin or end the maintenance of a node",
+    "backup": "write a consistent copy of the database",
     "check": "check the configuration of this node",
     "demo": "start a three-node cluster on loopback and look at it",
 }
@@ -41,12 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from noroshi.console.sanitise import visible
     from noroshi.store.errors import NoroshiError
 
     try:
         return int(_module(arguments.command).run(arguments))
     except NoroshiError as error:
-        print(f"noroshi {arguments.command}: {error}", file=sys.stderr)
+        # An error may quote what stands in a file or came from a peer; each problem of a file has a line of its own.
+        print(f"noroshi {arguments.command}: " + "\n".join(map(visible, str(error).splitlines())), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader went away (| head): nothing more to say, and Python's own flush at exit must not say it either.

@@ -64,7 +64,8 @@ def _conflict(refused: Change, seen: int, made: list[VersionRow]) -> Iterator[st
     base = next((row.definition for row in made if row.version == seen), None)
     last = made[-1]
     was = f"version {seen}" if seen else "no version"
-    yield f"{refused.name}: {was} was seen, version {last.version} of {last.author} at {to_iso(last.created_at)} is there"
+    there = f"version {last.version} of {last.author} at {to_iso(last.created_at)}"
+    yield f"{refused.name}: {was} was seen, {there} is there"
     yield f"  theirs: {_told(base, last.definition)}"
     yield f"  yours, on top of it: {_told(last.definition, refused.new)}"
 

@@ -1,4 +1,4 @@
-"""Claims: what a node that finds the lock held, and does not hear the leader, says on the shared disk (design section 3).
+"""Claims: what a node says on the shared disk that finds the lock held and does not hear the leader (design section 3).
 
 Role: the files `claims/NODE`; what they mean is decided by `node.core.claims`.
 Rules: one file a node, written by that node alone, in place, a fixed length, fsynced; read by a fresh open. A claim is

@@ -22,7 +22,7 @@ from noroshi.store.errors import DiskFailed, DiskFull, NoroshiError, RoleTaken
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 CHUNK = 1 << 20
 
-_CHECK = "check the shared disk and its mount on this node, then run `noroshi doctor`"
+_CHECK = "check the shared disk and its mount on this node; the README, Disks, says what it must give"
 _FREE = "free space on the shared disk; the coordinator tries again by itself"
 
 

@@ -17,10 +17,14 @@ from noroshi.store.yamlfile import Scalar, Value
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 """Milliseconds each, smallest first."""
 
+SIZES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+"""Bytes each, smallest first."""
+
 MAX_PATTERN = 1000
 """Characters of a regular expression."""
 
 _DURATION = re.compile("(0|[1-9][0-9]{0,8})(ms|s|m|h|d)")
+_SIZE = re.compile("([1-9][0-9]{0,5})(KiB|MiB|GiB|TiB)")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BAD_IN_NAME = re.compile(
@@ -136,6 +140,31 @@ def format_duration(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     unit = next((each for each in reversed(UNITS) if milliseconds and milliseconds % UNITS[each] == 0), "s")
     return f"{milliseconds // UNITS[unit]}{unit}"
+
+
+def size(what: str, low: int, high: int) -> Kind[int]:
+    """Bytes, from text like `512KiB`, `64MiB`, `10GiB`."""
+
+    def kind(value: Value, report: Report) -> int:
+        if isinstance(value, Scalar) and value.kind in ("integer", "number"):
+            raise report.refuse(value, f"{what} has no unit, here is {value.text}", "like 512KiB, 64MiB or 10GiB")
+        found = _SIZE.fullmatch(string(value, report, what))
+        if not found:
+            hint = "whole numbers, like 512KiB, 64MiB or 10GiB"
+            raise report.refuse(value, f"{what} is not a size: {describe(value)}", hint)
+        amount = int(found[1]) * SIZES[found[2]]
+        if not low <= amount <= high:
+            between = f"from {format_size(low)} to {format_size(high)}"
+            raise report.refuse(value, f"{what} must be {between}, here is {found[0]}")
+        return amount
+
+    return kind
+
+
+def format_size(amount: int) -> str:
+    """The shortest text that `size` reads as so many bytes, which are whole KiB."""
+    unit = next(each for each in reversed(SIZES) if amount % SIZES[each] == 0 or each == "KiB")
+    return f"{amount // SIZES[unit]}{unit}"
 
 
 def choice(what: str, *known: str) -> Kind[Any]:

@@ -33,6 +33,11 @@ class Layout:
         return self.shared / "claims"
 
     @property
+    def backup(self) -> Path:
+        """Where `noroshi backup` writes unless told otherwise, and what a lost database is begun from."""
+        return self.shared / "backup" / "noroshi.db"
+
+    @property
     def cluster(self) -> Path:
         return self.shared / "cluster.yaml"
 

@@ -148,7 +148,7 @@ class SharedReader:
         return NoDatabase("no database yet", on=str(self._layout.database), hint=hint)
 
     def _failed(self, why: str) -> ReadFailed:
-        hint = "check the shared disk, then run `noroshi doctor`"
+        hint = "check the shared disk; the README, Disks, says what it must give"
         return ReadFailed(_WHAT, on=str(self._layout.database), why=why, hint=hint)
 
 

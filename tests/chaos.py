@@ -22,8 +22,8 @@ import psutil
 from cluster import Cluster
 from waiting import wait_until
 
-from noroshi.node.client import Raiser, RaiseError
-from noroshi.store import views
+from noroshi.node.client import RaiseError, Raiser
+from noroshi.store import lock, views
 
 NAMES = ("a", "b", "c", "d")
 PAUSE = 0.01
@@ -108,7 +108,9 @@ class Chaos:
     def mend(self) -> None:
         while self._undo:
             self._undo.pop()()
-        self.running.start(*(name for name in NAMES if not self.running.nodes[name].running))
+        ended = [name for name in NAMES if not self.running.nodes[name].running]
+        if ended:
+            self.running.start(*ended)
 
     def kill_node(self, node: str) -> None:
         self.running.kill(node)
@@ -183,7 +185,9 @@ def play(root: Path, rounds: int, seed: int, tell: Callable[[str], None] = lambd
         try:
             for number in range(1, rounds + 1):
                 _round(chaos, loads)
-                tell(f"round {number}: {sum(len(load.events) + load.lines for load in loads)} sent")
+                leader = lock.read_lock(running.layout)
+                sent = sum(len(load.events) + load.lines for load in loads)
+                tell(f"round {number}: {sent} sent, term {leader.term if leader else 0}")
         finally:
             chaos.mend()
             for load in loads:
@@ -227,7 +231,7 @@ def _count(running: Cluster, loads: list[Load]) -> Outcome:
             for kind in ("event", "line")
             for first, second in pairwise(item for item in found if item[:2] == (load.node, kind))
         ),
-        terms=len(running.query(views.terms) or ()),
+        terms=len(running.query(lambda c: views.terms(c, 1_000_000)) or ()),
     )
 
 

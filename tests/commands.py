@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -22,6 +23,29 @@ def noroshi(cluster: Cluster, node: str, *words: str, status: int = 0) -> str:
     )
     assert done.returncode == status, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout if status == 0 else done.stdout + done.stderr
+
+
+def at_a_terminal(words: list[str], answer: bytes) -> tuple[str, int]:
+    """What a terminal shows of a command that is answered with `answer`, and its exit status."""
+    ours, theirs = os.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "noroshi.console.main", *words], stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        os.write(ours, answer)
+        shown = b""
+        while True:
+            try:
+                data = os.read(ours, 4096)
+            except OSError:  # a terminal whose other side is closed
+                break
+            if not data:
+                break
+            shown += data
+        return shown.decode(errors="replace"), process.wait(30)
+    finally:
+        os.close(ours)
 
 
 def noroshi_json(cluster: Cluster, node: str, *words: str, status: int = 0) -> Any:

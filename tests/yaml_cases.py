@@ -35,6 +35,7 @@ monitors:
   command:
     - {name: backup, run: [/usr/local/bin/check_backup, --age, "1d"], interval: 5m, timeout: 30s, match: "fresh|new"}
     - {name: load, run: [/usr/lib/nagios/plugins/check_load]}
+spool: {size: 512MiB, age: 14d}
 notifier:
   programs: [/usr/local/bin/page, bin/local]
   user: noroshi
@@ -110,6 +111,10 @@ CLUSTER_MISTAKES = [
 
 # what follows SMALL_NODE, which has four lines
 NODE_MISTAKES = [
+    ("spool: {size: 1MiB}", (5, 15), "must be from 2MiB to 1TiB", ""),
+    ("spool: {size: 64}", (5, 15), "has no unit", "like 512KiB"),
+    ("spool: {age: 7}", (5, 14), "has no unit", "like"),
+    ("spool: 64MiB", (5, 8), "must be a mapping", ""),
     ("log: []", (5, 1), "unknown key 'log'", "did you mean 'logs'?"),
     ("logs:", (5, 6), "must be a list, here is nothing", ""),
     ("logs: [{select: [a]}]", (5, 8), "lacks 'path'", ""),

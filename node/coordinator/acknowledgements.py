@@ -42,9 +42,7 @@ class AcknowledgementManager:
         state = None if event is None else events.state_of(connection, event)
         if event is None or state is None:
             what = f"event {asked.event}" if asked.event else f"notification {asked.notification} of an event"
-            return Refused(
-                "definitions", f"no {what}", "`noroshi status` shows events, `noroshi history` notifications"
-            )
+            return Refused("unknown", f"no {what}", "`noroshi status` shows events, `noroshi history` notifications")
         if asked.withdraw:
             return self._withdraw(connection, turn, event, asked.author)
         self._end(connection, turn, event, because(Reason.REPLACED, asked.author))
@@ -57,7 +55,7 @@ class AcknowledgementManager:
 
     def _withdraw(self, connection: Connection, turn: Turn, event: str, author: str) -> Changed | Refused:
         if not self.holds(event):
-            return Refused("definitions", f"{event} is not acknowledged", "`noroshi status` shows what is")
+            return Refused("unknown", f"{event} is not acknowledged", "`noroshi status` shows what is")
         self._end(connection, turn, event, because(Reason.WITHDRAWN, author))
         self._moved(connection, turn, event, False)
         return Changed(self._term, [f"{event} is no longer acknowledged"])

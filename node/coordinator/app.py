@@ -32,7 +32,7 @@ from noroshi.node.coordinator.turn import Turn
 from noroshi.node.coordinator.watchdog import Watchdog, limit_for
 from noroshi.node.exits import EXIT_DEPOSED, EXIT_ROLE_TAKEN, EXIT_YIELDED
 from noroshi.node.wire import sockets
-from noroshi.node.wire.messages import Answer, Beat, Busy, Heard, Leading, Left, Positions, Refused, Views
+from noroshi.node.wire.messages import Answer, Beat, Busy, Heard, Hold, Leading, Left, Positions, Refused, Views
 from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node
 from noroshi.store.errors import Deposed, DiskFull, NoroshiError
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 IDLE = 1.0
 """Seconds; a turn without work looks after the WAL."""
+HOLD_MOST, HOLD_WAL = 60.0, 256 * 1024 * 1024
+"""Seconds for which a backup may put checkpoints off at once, and bytes of log up to which."""
 FULL_PAUSE = 0.5
 """Seconds between tries to commit while the shared disk is full."""
 
@@ -110,7 +112,7 @@ class Coordinator:
         self._search = BoundedSearch()
         self._desk: Desk | None = None
         self._kept: list[Item] = []
-        self._full_until = 0.0
+        self._full_until = self._hold_until = 0.0
         self._stopping = False
         self._wake = _wake_on_signals(self._stop)
         self._link_fd = link.fileno()
@@ -163,6 +165,8 @@ class Coordinator:
 
     def _checkpoint(self, idle: bool) -> None:
         size = self._writer.wal_size
+        if time.monotonic() < self._hold_until and size < HOLD_WAL:
+            return
         limit = limit_for(size)
         if size > WAL_LIMIT:
             self._link.send(Busy(limit))
@@ -211,7 +215,11 @@ class Coordinator:
                     case Heard() | Left():
                         items.append(message)
         if self._intake.socket in ready:
-            items += self._intake.drain()
+            asked = self._intake.drain()
+            for each in asked:
+                if isinstance(each.request.body, Hold):
+                    self._hold_until = time.monotonic() + min(each.request.body.seconds, HOLD_MOST)
+            items += asked
         return items + self._deliveries.receive(ready)
 
     def _look_around(self, views: Views) -> None:

@@ -26,6 +26,9 @@ Over = Callable[[Connection, Turn, HoldRow, list[tuple[str, str, int]]], None]
 Key = tuple[str, str, str]
 """kind, definition, event"""
 
+REMEMBERED = 8192
+"""Windows of events kept; the history has what is forgotten."""
+
 NAMED = 10
 """Names that a summary lists."""
 
@@ -44,7 +47,7 @@ class DampingManager:
         self._holds = {(row.kind, row.definition, row.event): row for row in table.standing(connection)}
 
     def changed(self, connection: Connection, turn: Turn, event: str) -> None:
-        """S4-4: one more change of this event, stored already."""
+        """One more report of this event that was no duplicate, stored already."""
         for one in self._definitions.damped:
             if one.flap is not None and NamePattern(one.event).matches(event):
                 known = (event, one.flap) in self._flaps
@@ -108,6 +111,8 @@ class DampingManager:
     def _flap(self, connection: Connection, event: str, flap: Flap) -> Window:
         window = self._flaps.get((event, flap))
         if window is None:
+            if len(self._flaps) >= REMEMBERED:
+                self._flaps.clear()
             past = table.changes_of(connection, event, flap.changes)
             window = self._flaps[event, flap] = Window(flap.changes, flap.within, past)
         return window

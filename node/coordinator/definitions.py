@@ -127,4 +127,4 @@ class DefinitionManager:
 
 
 def _unknown(names: str) -> Refused:
-    return Refused("definitions", f"no definition {names}", "`noroshi definitions export` shows them")
+    return Refused("unknown", f"no definition {names}", "`noroshi definitions export` shows them")

@@ -28,6 +28,7 @@ from noroshi.node.wire.messages import (
     Answer,
     EventBatch,
     Heard,
+    Hold,
     ImportDefinitions,
     Left,
     LineBatch,
@@ -150,14 +151,14 @@ class Desk:
                 return Acknowledged(self._term.term, {body.stream: position})
             case ImportDefinitions():
                 return self.operations.import_definitions(connection, turn, body)
-            case Ping():
+            case Ping() | Hold():
                 return Acknowledged(self._term.term)
         return self.operations.work(connection, turn, node, body)
 
     def _notify(self, connection: Connection, turn: Turn, *arguments: object) -> None:
         self.notices.notify(connection, turn, *arguments)  # type: ignore[arg-type]
 
-    def _changed(self, connection: Connection, turn: Turn, event: str, state: str) -> None:
+    def _changed(self, connection: Connection, turn: Turn, event: str, state: str | None) -> None:
         self.notices.changed(connection, turn, event, state)
 
     def _slow_pattern(self, connection: Connection, turn: Turn, pattern: str, aside: bool) -> None:

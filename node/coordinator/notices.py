@@ -60,10 +60,11 @@ class NoticeManager:
         self.troubles.restore(connection)
         self.damping.restore(connection)
 
-    def changed(self, connection: Connection, turn: Turn, event: str, state: str) -> None:
-        """S4-4: the event is in `state` now; before any definition is notified of it."""
+    def changed(self, connection: Connection, turn: Turn, event: str, state: str | None) -> None:
+        """The history has one more of this event, and S4-4 made it `state` (None: it did not), before S4-5."""
         self.damping.changed(connection, turn, event)
-        self.troubles.changed(connection, turn, event, state)
+        if state is not None:
+            self.troubles.changed(connection, turn, event, state)
 
     def notify(
         self,
@@ -105,7 +106,7 @@ class NoticeManager:
         """One notification for each group, each to all of its destinations; no silence holds it back."""
         definition = self._definitions.current(asked.name)
         if definition is None:
-            return Refused("definitions", f"no definition {asked.name}", "`noroshi definitions export` shows them")
+            return Refused("unknown", f"no definition {asked.name}", "`noroshi definitions export` shows them")
         subject = self._test_subject(connection, turn, definition, asked.author)
         groups: dict[int, list[Destination]] = {}
         for one in in_order(definition):

@@ -65,7 +65,7 @@ class Operations:
     def _repaired(self, connection: Connection, turn: Turn, node: str, asked: Repaired) -> Reply:
         """As any report of that node, with who said so; only of what there is."""
         if events.state_of(connection, asked.event) is None:
-            return Refused("definitions", f"no event {asked.event}", "`noroshi status` shows the names")
+            return Refused("unknown", f"no event {asked.event}", "`noroshi status` shows the names")
         said = (asked.event, asked.state, asked.comment)
         handling = self._states.accept(connection, turn, node, *said, author=asked.author)
         if handling is Handling.COUNT:

@@ -49,7 +49,7 @@ class SilenceManager:
             return Refused("bad-message", "a silence is of a pattern or of a node, one of the two")
         if asked.node and asked.node not in self._nodes:
             return Refused(
-                "definitions", f"no node {asked.node} in the cluster", f"there are {', '.join(sorted(self._nodes))}"
+                "unknown", f"no node {asked.node} in the cluster", f"there are {', '.join(sorted(self._nodes))}"
             )
         until = turn.at + round(asked.duration * 1_000_000)
         number = table.add(connection, asked.pattern, asked.node, asked.author, asked.comment, turn.at, until)
@@ -70,7 +70,7 @@ class SilenceManager:
         ]
         if not found:
             what = f"silence {asked.number}" if asked.number else f"maintenance of {asked.node}"
-            return Refused("definitions", f"no {what} stands", "`noroshi silence list` shows what does")
+            return Refused("unknown", f"no {what} stands", "`noroshi silence list` shows what does")
         for one in found:
             self._end(connection, turn, one, asked.author)
         return Changed(self._term, [f"ended: {one}" for one in found])

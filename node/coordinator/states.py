@@ -20,8 +20,8 @@ from noroshi.store.tables import events as table
 from noroshi.store.tables import nodes
 
 Notifier = Callable[[Connection, Turn, Definition | None, Subject], None]
-Changed = Callable[[Connection, Turn, str, str], None]
-"""(connection, turn, event, state)"""
+Changed = Callable[[Connection, Turn, str, str | None], None]
+"""(connection, turn, event, its state now, or None where the report went to the history alone)"""
 
 
 @dataclass
@@ -69,8 +69,7 @@ class StateManager:
             return verdict.handling
         update = verdict.handling is Handling.UPDATE
         event_id = self._store(connection, turn, event, report, update=update, author=author)
-        if verdict.handling is Handling.UPDATE:
-            self._changed(connection, turn, event, state)
+        self._changed(connection, turn, event, state if update else None)
         self._tell(connection, turn, event_id, verdict.notify)
         return verdict.handling
 

@@ -6,6 +6,7 @@ A recovery is held back by no silence: it is told once, and only to those who he
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 
 import msgspec
@@ -38,11 +39,13 @@ class TroubleManager:
         self._open: dict[str, dict[str, Trouble]] = {}
         """By event, then by definition."""
         self._numbers: dict[int, tuple[str, str]] = {}
+        self._times: list[tuple[int, int]] = []
+        """A heap of (when something is due, of which trouble); entries that time has made wrong are passed over."""
 
     def restore(self, connection: Connection) -> None:
         """Those that go on, and who has taken them on."""
         self.acknowledgements.restore(connection)
-        self._open, self._numbers = {}, {}
+        self._open, self._numbers, self._times = {}, {}, []
         for row in table.going_on(connection):
             self._keep(_trouble(row))
 
@@ -84,7 +87,7 @@ class TroubleManager:
         place = None if number is None else self._numbers.get(number)
         if place is None or table.is_being_told(connection, number or 0):
             return
-        trouble = self._open[place[0]][place[1]]
+        trouble = self._numbered(number or 0)
         definition = self._definitions.current(trouble.definition)
         if trouble.status == "recovering":
             self._over(connection, turn, following.moved(trouble, Happened.SETTLED))
@@ -96,14 +99,24 @@ class TroubleManager:
     def tick(self, connection: Connection, turn: Turn) -> None:
         """What time alone brings."""
         self.acknowledgements.tick(connection, turn)
-        for trouble in self._all():
-            if trouble.next_at is not None and trouble.next_at <= turn.at:
-                self._due(connection, turn, trouble)
+        while (first := self._first()) is not None and first[0] <= turn.at:
+            heapq.heappop(self._times)
+            self._due(connection, turn, self._numbered(first[1]))
 
     def next_at(self) -> int | None:
         """When `tick` is due, microseconds UTC."""
-        times = [self.acknowledgements.next_at(), *(trouble.next_at for trouble in self._all())]
+        first = self._first()
+        times = (self.acknowledgements.next_at(), None if first is None else first[0])
         return min((at for at in times if at is not None), default=None)
+
+    def _first(self) -> tuple[int, int] | None:
+        """The nearest time that still holds."""
+        while self._times:
+            at, number = self._times[0]
+            if number in self._numbers and self._numbered(number).next_at == at:
+                return self._times[0]
+            heapq.heappop(self._times)
+        return None
 
     def silence_ended(self, connection: Connection, turn: Turn, silence: Silence) -> None:
         """What waited for its end waits no longer."""
@@ -163,9 +176,15 @@ class TroubleManager:
     def _all(self) -> list[Trouble]:
         return [trouble for by_definition in self._open.values() for trouble in by_definition.values()]
 
+    def _numbered(self, number: int) -> Trouble:
+        event, definition = self._numbers[number]
+        return self._open[event][definition]
+
     def _keep(self, trouble: Trouble) -> None:
         self._open.setdefault(trouble.event, {})[trouble.definition] = trouble
         self._numbers[trouble.id] = trouble.event, trouble.definition
+        if trouble.next_at is not None:
+            heapq.heappush(self._times, (trouble.next_at, trouble.id))
 
     def _save(self, connection: Connection, turn: Turn, trouble: Trouble) -> None:
         table.save(connection, _row(trouble), turn.at)

@@ -73,7 +73,7 @@ class Watchdog:
 
 def _say(what: str, seconds: float) -> None:
     with suppress(Exception):
-        hint = "check the shared disk and its mount on this node, then run `noroshi doctor`"
+        hint = "check the shared disk and its mount on this node; the README, Disks, says what it must give"
         log.critical(
             "the shared disk has not answered for %.1f s (%s): this coordinator ends (%s)", seconds, what, hint
         )

@@ -16,10 +16,10 @@ A node that nobody hears and whose claim on the shared disk moves (`claims.py`) 
 UP, or is UP again, and the paths from it are told as broken.
 
 A path is FROM the node whose packets are not heard TO the observer that misses them. It is DOWN when the observer has
-lost a node that is UP, and another hears it (or it is the leader's node), for the down time and a period: long enough
-for all to have noticed the same death or goodbye. Of an observer that hears nobody only the paths from the leader's node
-and from those that claim are told. It is UP again on the first packet; while its FROM is not UP it stays as it was. A goodbye told by an observer
-whose path is DOWN is of an earlier life and counts as DOWN.
+lost a node that is UP, and at least as many hear it as have lost it (or it is sure to run), for the down time and
+a period: long enough for all to have noticed the same death or goodbye. Of an observer that hears nobody only the paths
+from the leader's node and from those that claim are told. It is UP again on the first packet; while its FROM is not UP
+it stays as it was. A goodbye told by an observer whose path is DOWN is of an earlier life and counts as DOWN.
 
 Supplements say nothing that is particular to one observer, or changes from time to time, so that duplicates are known.
 """
@@ -141,8 +141,19 @@ class Judge:
             return Judgement()
         self._last, self._alive = says, alive
         hearing = {node for node, states in says.items() if self._hears_anyone(node, states)}
-        events, nodes = self._judge_nodes(says, hearing)
-        return Judgement((*events, *self._judge_paths(says, hearing, now)), tuple(nodes))
+        uncertain = self._uncertain(says)
+        events, nodes = self._judge_nodes(says, hearing, uncertain)
+        return Judgement((*events, *self._judge_paths(says, hearing, uncertain, now)), tuple(nodes))
+
+    def _uncertain(self, says: Says) -> list[tuple[int, str]]:
+        """The nodes to look at; the others are UP, all say so, and no path from them is broken."""
+        broken = {sender for sender, _ in self._broken}
+        columns = zip(self._names, zip(*says.values(), strict=True), strict=True)
+        return [
+            (index, name)
+            for index, (name, votes) in enumerate(columns)
+            if votes.count(UP) < len(votes) or self._shown[name] is not UP or name in broken
+        ]
 
     def _says(self, views: Views) -> dict[str, Sequence[PeerState]]:
         """What each node says of all. The views of a quiet cluster are equal bytes, and unpacked once."""
@@ -160,10 +171,12 @@ class Judge:
 
     # --- nodes -----------------------------------------------------------------------------------------------
 
-    def _judge_nodes(self, says: Says, hearing: set[str]) -> tuple[list[Declared], list[NodeState]]:
+    def _judge_nodes(
+        self, says: Says, hearing: set[str], uncertain: list[tuple[int, str]]
+    ) -> tuple[list[Declared], list[NodeState]]:
         events: list[Declared] = []
         nodes: list[NodeState] = []
-        for index, name in enumerate(self._names):
+        for index, name in uncertain:
             votes = self._votes(index, name, says, hearing)
             events += self._declare(name, votes)
             nodes += self._show(name, votes)
@@ -204,12 +217,14 @@ class Judge:
 
     # --- paths -----------------------------------------------------------------------------------------------
 
-    def _judge_paths(self, says: Says, hearing: set[str], now: float) -> list[Declared]:
+    def _judge_paths(
+        self, says: Says, hearing: set[str], uncertain: list[tuple[int, str]], now: float
+    ) -> list[Declared]:
         events: list[Declared] = []
         missed: dict[tuple[str, str], float] = {}
         sure = {self._own, *self._alive}  # these run, whoever hears them
-        for index, sender in enumerate(self._names):
-            heard = self._is_heard(index, sender, says)
+        for index, sender in uncertain:
+            heard = self._is_heard(index, sender, says, hearing)
             for observer, states in says.items():
                 path = sender, observer
                 if observer == sender:
@@ -222,13 +237,14 @@ class Judge:
         self._missed = {path: since for path, since in missed.items() if path not in self._broken}
         return events
 
-    def _is_heard(self, index: int, sender: str, says: Says) -> bool:
-        """UP, and somebody's packets show it."""
+    def _is_heard(self, index: int, sender: str, says: Says, hearing: set[str]) -> bool:
+        """UP, and the packets of no fewer nodes show it than deny it."""
         if self._declared.get(sender) is not UP:
             return False
         if sender == self._own or sender in self._alive:
             return True
-        return any(states[index] is UP for node, states in says.items() if node != sender)
+        votes = [states[index] for node, states in says.items() if node != sender and node in hearing]
+        return votes.count(UP) >= max(1, votes.count(DOWN) + votes.count(STOPPED))
 
     def _mend(self, path: tuple[str, str]) -> list[Declared]:
         if path not in self._broken:

@@ -9,7 +9,8 @@ At the start nobody is judged before the down time has passed: until then a peer
 
 After a pause of this daemon (a tick more than the suspect time overdue) everybody's silence is counted from the end of
 the pause and nobody is judged for the suspect time (`settled` is false); the view sent meanwhile shows those not heard
-since the pause as SUSPECT, so that an old view of a resumed node brings nobody back to life.
+since the pause as SUSPECT, so that an old view of a resumed node brings nobody back to life. Packets that were buffered
+over the pause count as heard at its end: of a peer that died meanwhile that is noticed a down time later.
 
 A name belongs to the newest incarnation heard. Packets of a former incarnation within the suspect time of the change
 are leftovers of a restart; later ones come from a second host of that name: it is reported (`Twin`), and not listened
@@ -24,6 +25,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from noroshi.node.wire.messages import PeerView, Views
@@ -99,10 +101,10 @@ def unpack_view(view: bytes, count: int) -> list[PeerState]:
     """The inverse of `pack_view`. Raises ValueError when `view` is not of `count` nodes."""
     if len(view) != (count + 3) // 4:
         raise ValueError(f"a view of {len(view)} bytes for {count} nodes")
-    return [_STATES[view[index >> 2] >> ((index & 3) << 1) & 3] for index in range(count)]
+    return list(chain.from_iterable(map(_FOURS.__getitem__, view)))[:count]
 
 
-_STATES = tuple(PeerState)
+_FOURS = [tuple(PeerState(byte >> shift & 3) for shift in (0, 2, 4, 6)) for byte in range(256)]
 
 
 def roster_of(names: Sequence[str]) -> int:

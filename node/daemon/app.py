@@ -31,7 +31,7 @@ from noroshi.node.daemon.packets import Callbacks as PacketCallbacks
 from noroshi.node.daemon.packets import PacketExchange
 from noroshi.node.daemon.sender import Sender
 from noroshi.node.daemon.signals import SignalEvents
-from noroshi.node.daemon.spool import Loss, Spool
+from noroshi.node.daemon.spool import Limits, Loss, Spool
 from noroshi.node.daemon.state import StateLock, await_former_coordinator, cluster_of
 from noroshi.node.daemon.systemd import ServiceManager
 from noroshi.node.notifier.notifier import Notifier
@@ -146,7 +146,8 @@ class Daemon:
         parts.push_async_callback(self._packets.stop)
 
     async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
-        spool = await Spool.open(self._node.state / "spool" / name, on_loss=self._lost)
+        limits = Limits(self._node.spool.size, self._node.spool.age)
+        spool = await Spool.open(self._node.state / "spool" / name, limits=limits, on_loss=self._lost)
         parts.push_async_callback(spool.close)
         self._spools.append(spool)
         return spool

@@ -126,6 +126,11 @@ class Spool:
         """Bytes on the disk, about."""
         return len(self._kept) * SEGMENT_SIZE
 
+    @property
+    def limit(self) -> int:
+        """Bytes on the disk past which the oldest are dropped."""
+        return self._limits.size
+
     def recovered(self) -> list[tuple[Item, Ticket]]:
         """The newest safe items with their tickets; right after `open` those of the last segment."""
         name = self._kept.active.name

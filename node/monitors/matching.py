@@ -16,7 +16,10 @@ import threading
 from collections.abc import Callable
 
 LIMIT = 2.0
-"""Seconds for one search, the start of the helper included."""
+"""Seconds for one search."""
+
+START_LIMIT = 20.0
+"""Seconds for the start of the helper, on a machine that is very busy."""
 
 LONGEST = 64 * 1024
 """Characters of output that are searched."""
@@ -65,13 +68,15 @@ class Matcher:
             return b""
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        """The line to a helper that has said it is ready."""
+        self._line, theirs = socket.socketpair()
         with theirs:
             arguments = [sys.executable, "-m", "noroshi.node.monitors.matching"]
             self._helper = subprocess.Popen(arguments, stdin=theirs.fileno(), stdout=theirs.fileno())
-        ours.settimeout(self._limit)
-        self._line = ours
-        return ours
+        self._line.settimeout(START_LIMIT)
+        self._line.recv(1)
+        self._line.settimeout(self._limit)
+        return self._line
 
     def _give_up(self) -> None:
         if self._line is not None:
@@ -84,13 +89,18 @@ class Matcher:
 
 def main() -> None:
     """The helper, until its input ends. A search holds the interpreter; the alarm ends it all the same."""
+    _answer("r")
     for line in sys.stdin.buffer:
         pattern, text = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, 2 * LIMIT)
         answer = "1" if re.search(pattern, text) else "0"
         signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.stdout.write(answer)
-        sys.stdout.flush()
+        _answer(answer)
+
+
+def _answer(character: str) -> None:
+    sys.stdout.write(character)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

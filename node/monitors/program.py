@@ -75,6 +75,8 @@ class Programs:
 
     def run(self, arguments: Sequence[str], limit: float) -> Finished:
         """See `Run`."""
+        if self._ended:
+            raise Ended("the daemon is stopping")
         with self._start(arguments) as popen:
             try:
                 output, complaint = _follow(popen, limit)
@@ -92,28 +94,28 @@ class Programs:
                 _kill(pid)
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Under the lock, so that `end` misses none."""
+        """Not under the lock: a program on a disk that hangs may take for ever to start, and must stop no other."""
+        popen = subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/"},
+            cwd="/",
+            start_new_session=True,
+        )
         with self._lock:
-            if self._ended:
-                raise Ended("the daemon is stopping")
-            popen = subprocess.Popen(
-                list(arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/"},
-                cwd="/",
-                start_new_session=True,
-            )
             self._running.add(popen.pid)
-            return popen
+            if self._ended:
+                _kill(popen.pid)
+        return popen
 
 
 def _follow(popen: subprocess.Popen[bytes], limit: float) -> tuple[str, str]:
     """Both outputs, up to the end of the program itself: what it left in the background may hold the pipes open."""
     taken = {pipe.fileno(): bytearray() for pipe in (popen.stdout, popen.stderr) if pipe is not None}
     deadline = time.monotonic() + limit
-    with selectors.DefaultSelector() as selector, _end_of(popen.pid) as end:
+    with selectors.PollSelector() as selector, _end_of(popen.pid) as end:
         selector.register(end, selectors.EVENT_READ)
         for pipe in taken:
             os.set_blocking(pipe, False)

@@ -25,6 +25,7 @@ FIELDS = {
     "NOROSHI_SOURCE": "source",
     "NOROSHI_CATEGORY": "category",
     "NOROSHI_DEFINITION": "definition",
+    "NOROSHI_NOTICE": "notice",
 }
 """Variable: the payload's field. NOROSHI_ID is the delivery's id, the same for a repeat of the same delivery."""
 

@@ -95,7 +95,13 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Asks who leads; answered by `Acknowledged` with no positions."""
 
 
-RequestBody = EventBatch | LogBatch | LineBatch | ImportDefinitions | Operation | Ping
+class Hold(msgspec.Struct, frozen=True, tag="hold"):
+    """A backup is made: no checkpoint for so many seconds, within the coordinator's own bounds."""
+
+    seconds: float
+
+
+RequestBody = EventBatch | LogBatch | LineBatch | ImportDefinitions | Operation | Ping | Hold
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -126,7 +132,16 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     """Nothing was taken. `code` for programs, `message` and `hint` for people."""
 
     code: Literal[
-        "not-leader", "protocol", "cluster", "identity", "bad-message", "definitions", "conflict", "busy", "disk"
+        "not-leader",
+        "protocol",
+        "cluster",
+        "identity",
+        "bad-message",
+        "definitions",
+        "conflict",
+        "unknown",
+        "busy",
+        "disk",
     ]
     message: str
     hint: str = ""

@@ -6,6 +6,7 @@ directory can be written or a user exists is for whoever uses it. The JSON Schem
 same for editors; the tests hold both together.
 """
 
+from noroshi.store.config.bounds import Bounds
 from noroshi.store.config.cluster import Cluster, Heartbeat, NodeAddress, load_cluster, parse_cluster
 from noroshi.store.config.monitors import MONITORS
 from noroshi.store.config.node import (
@@ -21,6 +22,7 @@ from noroshi.store.config.signals import SignalRule
 
 __all__ = [
     "MONITORS",
+    "Bounds",
     "Cluster",
     "DefaultDestination",
     "EventFilter",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from noroshi.store import applications, kinds, validation, yamlfile
+from noroshi.store.config.bounds import SPOOL, Bounds, GiB, MiB, bounds
 from noroshi.store.config.cluster import Cluster
 from noroshi.store.config.monitors import defaults, monitors
 from noroshi.store.config.signals import SignalRule, signals
@@ -86,6 +87,7 @@ class NodeConfig:
     notifier: NotifierConfig = NotifierConfig()
     signals: tuple[SignalRule, ...] = ()
     """What signals sent to the node daemon raise."""
+    spool: Bounds = SPOOL
     node_place: tuple[int, int] = field(default=(0, 0), compare=False)
     """Line and column of the node's name in `file`."""
 
@@ -191,6 +193,7 @@ _NODE = record(
         "events": Field(_EVENTS, EventFilter()),
         "monitors": Field(monitors, defaults()),
         "notifier": Field(_NOTIFIER, NotifierConfig()),
+        "spool": Field(bounds("spool", SPOOL, 2 * MiB, 1024 * GiB), SPOOL),
         "signals": Field(signals, ()),
     },
     lambda **values: values,

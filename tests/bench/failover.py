@@ -33,7 +33,7 @@ def killed(interval: str, rounds: int) -> list[float]:
             begun = time.time()
             cluster.kill(old.node)
             new = cluster.await_leader(not_term=old.term, timeout=60)
-            wait_until("its first commit", lambda: _first_commit(cluster, new.term), 60)
+            wait_until("its first commit", lambda term=new.term: _first_commit(cluster, term), 60)
             taken.append(_first_commit(cluster, new.term) - begun)
             cluster.start(old.node)
             cluster.await_up()

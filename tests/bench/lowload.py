@@ -4,16 +4,20 @@
 
 Three nodes, a period of 1 s, overflow `wait`; as root. Each row: so many a minute of one kind, raised on the two nodes
 that do not lead, each item some 256 bytes; beside it the same sent immediately. Messages are what programs send over
-TCP; each is one frame here, and its acknowledgement another (see namespaces.py).
+TCP; each is one frame here, and its acknowledgement another (namespaces.py; where frames are smaller, a periodic
+packet of 4 KiB takes up to three). Connections stand before a row begins.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +51,7 @@ events:
 
 @dataclass(frozen=True)
 class Sample:
-    """At one instant: what left all hosts, and how many periodic packets the daemons have sent, early ones among them."""
+    """At one instant: what left all hosts; how many periodic packets the daemons have sent, and how many early."""
 
     traffic: Traffic
     packets: int
@@ -86,6 +90,10 @@ class Bench:
         self.raisers = {name: Raiser(cluster.nodes[name].socket) for name in NAMES}
         time.sleep(SETTLE * interval)
 
+    def close(self) -> None:
+        for raiser in self.raisers.values():
+            raiser.close()
+
     def sample(self) -> Sample:
         """Taken where no packet was on its way."""
         while True:
@@ -97,7 +105,14 @@ class Bench:
                 return Sample(traffic, *before)
 
     def row(self, name: str, seconds: float, rate: float, work: Callable[[str, int], None] | None) -> Row:
-        """`rate` times a minute call `work(node, number)`; then wait until nothing is under way."""
+        """`rate` times a minute call `work(node, number)`; then wait until nothing is under way.
+
+        Once before that on each node, so that connections stand.
+        """
+        if work is not None:
+            for node in self.others:
+                work(node, -1)
+            time.sleep(SETTLE * self.interval)
         before, began = self.sample(), time.monotonic()
         items = round(seconds * rate / 60) if work is not None else 0
         for number in range(items):
@@ -132,8 +147,14 @@ class Bench:
 
     def users_data(self, node: str, number: int) -> None:
         other = self.others[0] if node == self.others[1] else self.others[1]
-        self.raisers[node].exchange(json.dumps({"verb": "put", "to": other, "data": f"{number} {TEXT}"}).encode() + b"\n")
+        self.raisers[node].exchange(
+            json.dumps({"verb": "put", "to": other, "data": f"{number} {TEXT}"}).encode() + b"\n"
+        )
         self.raisers[node].exchange(b'{"verb": "take"}\n')
+
+    def all_deferred(self, node: str, number: int) -> None:
+        for work in (self.deferred_event, self.deferred_line, self.deferred_notification, self.users_data):
+            work(node, number)
 
     def _append(self, node: str, file: str, number: int) -> None:
         with (self.cluster.nodes[node].home / file).open("a") as log:
@@ -158,6 +179,7 @@ WORKS: dict[str, Callable[[Bench], Callable[[str, int], None]] | None] = {
     "deferred notifications": lambda bench: bench.deferred_notification,
     "immediate notifications": lambda bench: bench.immediate_notification,
     "users' data": lambda bench: bench.users_data,
+    "all deferred kinds": lambda bench: bench.all_deferred,
 }
 
 
@@ -181,8 +203,8 @@ def measure(root: Path, seconds: float, rate: float, names: Sequence[str], inter
             for node in cluster.nodes.values():
                 (node.home / "deferred.log").touch()
                 (node.home / "immediate.log").touch()
-            bench = Bench(cluster.start(), interval)
-            return [bench.row(name, seconds, rate, _work(bench, name)) for name in names]
+            with closing(Bench(cluster.start(), interval)) as bench:
+                return [bench.row(name, seconds, rate, _work(bench, name)) for name in names]
 
 
 def _work(bench: Bench, name: str) -> Callable[[str, int], None] | None:
@@ -223,6 +245,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100, help="items a minute (default 100)")
     parser.add_argument("--rows", nargs="+", choices=list(WORKS), default=list(WORKS))
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # and clean up
     names = ["nothing", *(name for name in arguments.rows if name != "nothing")]
     with tempfile.TemporaryDirectory() as folder:
         show(measure(Path(folder), arguments.seconds, arguments.rate, names))

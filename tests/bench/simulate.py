@@ -38,7 +38,7 @@ SETTLED = 6.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """`loss` of each packet to each node; `pauses` a second and node, of so many seconds; deferred items a second."""
+    """`loss` of each packet to each node; `pauses` a period and node, of so many seconds; deferred items a second."""
 
     name: str
     loss: float = 0.0
@@ -65,9 +65,9 @@ class Meter:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        began = time.perf_counter()
+        began = time.process_time()
         yield
-        self.seconds += time.perf_counter() - began
+        self.seconds += time.process_time() - began
 
 
 @dataclass
@@ -208,7 +208,7 @@ class World:
         if now < node.paused_until:
             heapq.heappush(self.wakes, (node.paused_until, node.index))
             return
-        if self.scenario.pauses and now > SETTLED and self.chance.random() < self.scenario.pauses:
+        if self.scenario.pauses and now > SETTLED and now >= node.due and self.chance.random() < self.scenario.pauses:
             node.paused_until = now + self.chance.uniform(*self.scenario.pause_seconds)
             heapq.heappush(self.wakes, (node.paused_until, node.index))
             return

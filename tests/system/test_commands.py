@@ -215,3 +215,13 @@ def test_reading_works_with_nobody_leading(tmp_path: Path) -> None:
         assert _rows(run("events", "--json", config=config))[-1]["event"] == "app/last"
         refused = run("definitions", "import", str(cluster.layout.cluster), config=config)
         assert refused.returncode == 1
+
+
+def test_an_error_that_quotes_a_file_gives_no_orders_to_the_terminal(tmp_path: Path) -> None:
+    wrong = tmp_path / "node.yaml"
+    wrong.write_text('node: "a\\e]0;owned\\a"\nshared: 1\n')
+    ended = run("status", config=wrong)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) >= 2
+    assert "\x1b" not in ended.stderr
+    assert "\x07" not in ended.stderr

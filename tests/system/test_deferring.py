@@ -22,7 +22,7 @@ from noroshi.node.daemon.deferring.data import INCOMING_MOST, OUTGOING_MOST, Dat
 from noroshi.node.daemon.deferring.lines import BACKLOG_MOST, Lines
 from noroshi.node.daemon.deferring.outbox import Outbox
 from noroshi.node.daemon.segments import SEGMENT_SIZE
-from noroshi.node.daemon.spool import Spool
+from noroshi.node.daemon.spool import Limits, Loss, Spool
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import encode
 from noroshi.node.wire.messages import (
@@ -116,8 +116,8 @@ class Stand:
         self.directory, self.shelf = directory, Shelf()
         self.packets = Packets()
 
-    async def start(self) -> Stand:
-        self.spool = await Spool.open(self.directory / "spool")
+    async def start(self, limit: int = 64 * SEGMENT_SIZE, on_loss: Callable[[Loss], None] = lambda loss: None) -> Stand:
+        self.spool = await Spool.open(self.directory / "spool", limits=Limits(limit), on_loss=on_loss)
         self.packets = Packets()
         self.at_once = AtOnce(self.spool, self.shelf.ask, lambda positions: self.lines.acknowledged(positions))
         self.lines = Lines(self.spool, self.packets, self.at_once)
@@ -286,22 +286,25 @@ def test_flush_sends_whatever_waits_and_then_lines_ride_again(stand: Stand) -> N
     assert len(stand.shelf.requests) == 1
 
 
-def test_while_too_much_waits_the_files_keep_it(stand: Stand) -> None:
+@pytest.mark.parametrize("limit", [64 * SEGMENT_SIZE, 2 * SEGMENT_SIZE])
+def test_while_too_much_waits_the_files_keep_it(stand: Stand, limit: int) -> None:
     block = ["x" * 900] * 1000
+    lost: list[Loss] = []
 
     async def work() -> None:
-        await stand.start()
-        position = 0
-        for _ in range(BACKLOG_MOST // SEGMENT_SIZE + 2):
-            position = await stand.lines.defer(part(block, position))
-        assert stand.spool.size <= BACKLOG_MOST + SEGMENT_SIZE
-        assert await stand.lines.defer(part(block, position)) == position
+        await stand.start(limit, lost.append)
+        position, last = 0, -1
+        while position > last:
+            last, position = position, await stand.lines.defer(part(block, position))
+        assert stand.spool.size <= min(BACKLOG_MOST, limit // 2) + SEGMENT_SIZE
         stand.at_once.leader_changed("tcp://leader:1")
         await asyncio.wait_for(stand.lines.flush(), 20)
         assert await stand.lines.defer(part(block, position)) > position
         await stand.stop()
 
     run(work)
+    assert lost == []
+    assert len(stand.shelf.lines) >= 1000
 
 
 def test_a_request_over_a_real_socket_and_one_that_nobody_answers() -> None:

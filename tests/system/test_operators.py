@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from commands import noroshi, noroshi_json
+from commands import at_a_terminal, noroshi, noroshi_json
 from waiting import wait_until
 
 from noroshi.console.commands.asking import ask_coordinator, place
@@ -266,3 +266,14 @@ def test_a_limit_holds_back_and_one_summary_says_how_much(cluster: Cluster) -> N
     assert "17 held back, limit reached: storm/" in cluster.nodes["a"].told()[-1][3]
     assert sum(row.status == "held" for row in cluster.history("storm")) == 17
     assert "held-back/storm" not in cluster.states()
+
+
+def test_at_a_terminal_an_import_shows_the_difference_and_asks(cluster: Cluster) -> None:
+    file = cluster.root / "asked.yaml"
+    file.write_text("events:\n  - {name: asked, match: {event: asked/*}}\n")
+    words = ["--config", str(cluster.nodes["c"].config), "definitions", "import", str(file)]
+    for answer, status, known in ((b"n\n", 1, False), (b"y\n", 0, True)):
+        shown, ended = at_a_terminal(words, answer)
+        assert ended == status, shown
+        assert "+ asked event" in shown
+        assert ("asked" in noroshi(cluster, "c", "definitions", "export")) is known

@@ -11,6 +11,7 @@ from yaml_cases import CLUSTER, CLUSTER_MISTAKES, NODE, NODE_MISTAKES, SMALL_NOD
 from noroshi.node.monitors.registry import MONITORS as RUNNING
 from noroshi.store.config import (
     MONITORS,
+    Bounds,
     Cluster,
     DefaultDestination,
     EventFilter,
@@ -173,6 +174,11 @@ def test_a_node_with_everything(tmp_path: Path) -> None:
         "noroshi",
         DefaultDestination("process", ["/usr/local/bin/page", "--team", "all"]),
     )
+
+
+def test_the_bounds_of_a_nodes_spools(tmp_path: Path) -> None:
+    assert load_node(write(tmp_path, NODE)).spool == Bounds(512 * 1024**2, 14 * 86_400.0)
+    assert load_node(write(tmp_path, SMALL_NODE + "spool: {age: 1h}\n")).spool == Bounds(64 * 1024**2, 3600.0)
 
 
 def test_what_is_left_out_of_a_node_has_the_documented_default(tmp_path: Path) -> None:

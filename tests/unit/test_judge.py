@@ -187,6 +187,10 @@ class TestPaths:
         rows = {"a": "UUUUD", "b": "UUUUD", "c": "UUUUU", "d": "UUUUU", "e": "UUUUU"}
         assert Court().says(10, **rows) == ["path/e/a DOWN", "path/e/b DOWN"]
 
+    def test_while_most_are_not_sure_yet_no_path_is_blamed(self) -> None:
+        rows = {"a": "UUUUD", "b": "UUUUD", "c": "UUUUS", "d": "UUUUU", "e": "UUUUU"}
+        assert Court().says(20, **rows) == []
+
     def test_a_death_noticed_at_different_times_breaks_no_path(self) -> None:
         court = Court()
         assert court.says(1, a="UUUUD", b="UUUUU", c="UUUUS", d="UUUUS") == []

@@ -120,9 +120,9 @@ def test_it_gets_little_of_the_daemon(programs: Programs) -> None:
 
 def test_a_program_that_takes_too_long_is_ended_with_all_it_started(programs: Programs, tmp_path: Path) -> None:
     before = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"no end within 0\.3 s"):
-        programs.run(_sh(f"sleep 60 & echo $! >{tmp_path}/pid; trap '' TERM; wait; sleep 60"), 0.3)
-    assert time.monotonic() - before < 5
+    with pytest.raises(TimeoutError, match=r"no end within 1\.5 s"):
+        programs.run(_sh(f"sleep 60 & echo $! >{tmp_path}/pid; trap '' TERM; wait; sleep 60"), 1.5)
+    assert time.monotonic() - before < 30
     pid = int((tmp_path / "pid").read_text())
     wait_until("the child is gone", lambda: not psutil.pid_exists(pid) or _is_zombie(pid))
 
@@ -184,21 +184,36 @@ def test_a_program_is_found_by_its_name_unless_it_is_configured() -> None:
 def test_a_pattern_that_takes_too_long_is_given_up_and_the_next_one_works() -> None:
     matcher = Matcher(limit=1.0)
     try:
-        assert matcher.found("b+c", "aabbc") and not matcher.found("^b", "a\nb")
+        wait_until("a helper works", lambda: _found(matcher, "x"), 40)
         first = matcher._helper
         assert first is not None
         with pytest.raises(TimeoutError, match="takes too long"):
             matcher.found("(a+)+$", "a" * 60 + "b")
         assert first.poll() is not None
-        wait_until("another helper works", lambda: _found(matcher, "x"))
+        wait_until("another helper works", lambda: _found(matcher, "x"), 40)
     finally:
         matcher.end()
     with pytest.raises(TimeoutError):
         matcher.found("a", "a")
 
 
+def test_what_a_pattern_means() -> None:
+    matcher = Matcher(limit=30.0)
+    try:
+        assert [matcher.found(pattern, "aabbc\n|x") for pattern in ("b+c", "^b", "c$", r"\|", "ü")] == [
+            True,
+            False,
+            False,
+            True,
+            False,
+        ]
+        assert matcher.found("ü{3}", "ü" * 100_000)
+    finally:
+        matcher.end()
+
+
 def _found(matcher: Matcher, pattern: str) -> bool:
-    """A new helper may be slow to start on a busy machine."""
+    """On a busy machine a search may be late."""
     try:
         return matcher.found(pattern, "x" * 100_000)
     except TimeoutError:

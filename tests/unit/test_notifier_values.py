@@ -26,6 +26,7 @@ def test_the_variables_say_what_the_payload_says() -> None:
         "NOROSHI_SOURCE": b"",
         "NOROSHI_CATEGORY": b"maintenance",
         "NOROSHI_DEFINITION": b"disk-trouble",
+        "NOROSHI_NOTICE": b"",
         "NOROSHI_ID": this.delivery.encode(),
     }
 

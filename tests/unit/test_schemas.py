@@ -38,6 +38,8 @@ BEYOND_A_SCHEMA = (
     "must be from 1s to 30d",
     "must be from 1s to 1d",
     "must be more than suspect",
+    "must be from 2MiB to 1TiB",
+    "must be from 1m to 3650d",
     "overlap those of",
     "must not be above error",
     "is the shared directory",

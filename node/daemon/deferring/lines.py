@@ -23,7 +23,7 @@ from noroshi.node.wire.codec import encode
 from noroshi.node.wire.messages import LogPart
 
 BACKLOG_MOST = 8 * 1024 * 1024
-"""Bytes of the spool past which nothing more is taken from the monitor."""
+"""Bytes of the spool past which nothing more is taken from the monitor; half of what the spool may have, if less."""
 
 STREAMS_MOST = 10_000
 """Files whose positions are remembered; the coordinator remembers all."""
@@ -46,11 +46,11 @@ class Lines:
     async def defer(self, part: LogPart) -> int:
         """Take a part into the spool, or some of it; up to which offset its stream is there now."""
         position = self._positions.get(part.stream, part.start)
-        if part.start < position or self._spool.size > BACKLOG_MOST:
-            return max(position, part.start)
+        if part.start < position:
+            return position
         position = part.start
         for bunch in _bunches(split(part, self._most)):
-            if not await self._store([body for body, _ in bunch]):
+            if self._full or not await self._store([body for body, _ in bunch]):
                 break
             position = bunch[-1][1]
         self._remember(part.stream, position)
@@ -69,6 +69,10 @@ class Lines:
         self._outbox.acknowledged(positions)
         self._at_once.look()
         self._moved.set()
+
+    @property
+    def _full(self) -> bool:
+        return self._spool.size > min(BACKLOG_MOST, self._spool.limit // 2)
 
     async def _store(self, bodies: list[bytes]) -> bool:
         """Whether they are safe, all of them: they are one group."""
