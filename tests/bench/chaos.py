@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from chaos import play
+from chaos_story import play
 
 
 def main() -> int:

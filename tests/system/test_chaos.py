@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from chaos import play
+from chaos_story import play
 
 
 @pytest.mark.slow
