@@ -82,7 +82,12 @@ class Load(threading.Thread):
         if self._rotate.is_set():
             self._rotate.clear()
             self._rotations += 1
-            self._files.log.rename(self._files.log.with_name(f"app.log.{self._rotations}"))
+            # As logrotate names them: .1 is the newest. Files that were never seen are ordered by that.
+            for number in range(self._rotations, 1, -1):
+                self._files.log.with_name(f"app.log.{number - 1}").rename(
+                    self._files.log.with_name(f"app.log.{number}")
+                )
+            self._files.log.rename(self._files.log.with_name("app.log.1"))
         self.lines += 1
         with self._files.log.open("a") as log:
             log.write(f"{self.node} {self.lines}\n")
