@@ -16,7 +16,7 @@ from textual.timer import Timer
 
 from noroshi.console.app.clipboard import send_by_tmux
 from noroshi.console.app.commands import ConsoleCommands
-from noroshi.console.app.detail import line_detail, past
+from noroshi.console.app.detail import TERMS, leaders, line_detail, past
 from noroshi.console.app.freshness import Freshness, warning
 from noroshi.console.app.messages import (
     DetailRead,
@@ -144,6 +144,8 @@ class NoroshiApp(App[None]):
             return
         if event.line is not None:
             screen.show(line_detail(event.line, self.now, self.face))
+        elif event.key == TERMS:
+            screen.show(leaders(event.terms, self.now, self.face))
         elif event.key.startswith("event "):
             screen.show(screen.fields + past(event.events, self.face))
 
@@ -194,6 +196,11 @@ class NoroshiApp(App[None]):
         """The log, filtered."""
         self.action_show("log")
         self.call_later(lambda: self.log_screen.show_only(typed))
+
+    def show_terms(self) -> None:
+        """Who led, over the status screen."""
+        self.action_show("status")
+        self.call_later(self.status_screen.action_terms)
 
     def show_row(self, key: str) -> None:
         """The status screen, standing on a row."""

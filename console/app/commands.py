@@ -35,6 +35,7 @@ class ConsoleCommands(Provider):
         entries: list[Entry] = [
             ("Status", "nodes and states", partial(console.action_show, "status")),
             ("Log", "the shared log", partial(console.action_show, "log")),
+            ("Terms", "who led, and since when", console.show_terms),
             ("Times: UTC or local", "change how times are shown", console.action_local_time),
             ("Theme: dark or light", "change to the other", console.action_theme),
             ("Help", "the keys of this screen", console.action_help),

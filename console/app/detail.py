@@ -10,10 +10,13 @@ from noroshi.console.app.messages import DetailRead
 from noroshi.console.app.reading import Job
 from noroshi.console.queries import Queries
 from noroshi.console.times import Clockface, age
-from noroshi.store.views import Event, EventFilter, LogLine, NodeState, State
+from noroshi.store.views import Event, EventFilter, LogLine, NodeState, State, Term
 
 Fields = list[tuple[str, str]]
 """Names and raw texts; the screen sanitises."""
+
+TERMS = "terms"
+"""The key of the detail that shows who led."""
 
 PAST = 50
 """Events of a name that are listed."""
@@ -60,6 +63,21 @@ def past(events: tuple[Event, ...], face: Clockface) -> Fields:
         about += f"  {event.supplement}" if event.supplement else ""
         fields.append(("", f"{face.full(event.observed_at)}  {about}"))
     return fields
+
+
+def leaders(terms: tuple[Term, ...], now: int, face: Clockface) -> Fields:
+    """Who led, newest first."""
+    if not terms:
+        return [("", "nobody has led yet")]
+    return [
+        (f"term {term.term}", f"{term.node}  since {face.full(term.since)} ({age(term.since, now)} ago)")
+        for term in reversed(terms)
+    ]
+
+
+def terms_job(queries: Queries) -> Iterator[Message]:
+    """Read the history of terms."""
+    yield DetailRead(TERMS, terms=queries.terms())
 
 
 def event_job(name: str) -> Job:

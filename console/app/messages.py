@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from noroshi.console.queries import Leadership, Picture
-from noroshi.store.views import Event, LogLine, ScanStep
+from noroshi.store.views import Event, LogLine, ScanStep, Term
 
 
 @dataclass
@@ -75,11 +75,12 @@ class LogSaved(Message):
 
 @dataclass
 class DetailRead(Message):
-    """The whole of one line, or what an event's name went through; for the detail that asked for it."""
+    """The whole of one line, what an event's name went through, or who led; for the detail that asked for it."""
 
     key: str
     line: LogLine | None = None
     events: tuple[Event, ...] = ()
+    terms: tuple[Term, ...] = ()
 
 
 @dataclass

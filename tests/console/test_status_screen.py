@@ -199,6 +199,21 @@ def test_what_changes_is_shown_and_the_cursor_stays_on_its_row(filled: Path) -> 
     asyncio.run(run())
 
 
+def test_who_led_is_listed_newest_first(filled: Path) -> None:
+    async def run() -> None:
+        with leading(layout_of(filled)):
+            async with console(filled) as shown:
+                await shown.shows("coordinator db1 term 2")
+                await shown.press("T")
+                await shown.shows("who led, newest first", "term 2", "term 1")
+                assert shown.text.index("term 2") < shown.text.index("term 1")
+                assert all("db1  since 2" in row for row in shown.rows if row.startswith(" term "))
+                await shown.press("escape")
+                await shown.shows("NODES")
+
+    asyncio.run(run())
+
+
 def test_only_rows_that_changed_are_painted(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         with leading(layout_of(filled)) as order:

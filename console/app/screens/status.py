@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from noroshi.console.app.detail import event_job, node_detail, state_detail
+from noroshi.console.app.detail import TERMS, event_job, node_detail, state_detail, terms_job
 from noroshi.console.app.filtering import TextFilter, parse_text
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.detail import DetailScreen
@@ -31,6 +31,7 @@ class StatusScreen(NoroshiScreen):
         Binding("E", "trouble(-1)", "Previous trouble"),
         Binding("o", "fold", "Fold healthy"),
         Binding("L", "log_of_node", "Log of node"),
+        Binding("T", "terms", "Who led"),
     ]
     HINTS = (
         ("?", "help"),
@@ -46,6 +47,7 @@ class StatusScreen(NoroshiScreen):
         ("e  E", "next, previous row that tells of trouble"),
         ("Enter", "everything about the row, and what its name went through"),
         ("L", "the log of the row's node"),
+        ("T", "who led and since when, newest first"),
         ("o", "list or fold the healthy rows of long groups"),
         ("/", "show only rows with this text; !text only those without; Esc clears"),
     )
@@ -98,6 +100,10 @@ class StatusScreen(NoroshiScreen):
         node = row.node.node if isinstance(row, NodeRow) else row.row.node if isinstance(row, StateRow) else None
         if node is not None:
             self.console.show_log(f"node:{node} ")
+
+    def action_terms(self) -> None:
+        self.console.push_screen(DetailScreen(TERMS, [("", "reading …")], "who led, newest first"))
+        self.console.fetcher.submit("detail", terms_job)
 
     def action_copy(self, as_json: bool) -> None:
         row = self.table.current
