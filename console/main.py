@@ -27,6 +27,7 @@ COMMANDS = {
     "silence": "silences: add, list, remove",
     "maintenance": "begin or end the maintenance of a node",
     "backup": "write a consistent copy of the database",
+    "keygen": "make this node's keys for `security: curve`",
     "check": "check the configuration of this node",
     "demo": "start a three-node cluster on loopback and look at it",
 }

@@ -47,6 +47,7 @@ def place(config: str) -> Place:
 
 def ask_coordinator(at: Place, body: RequestBody, what: str) -> Reply:
     """The reply of whoever leads. Raises NoroshiError where nobody does, none comes, or `what` was refused."""
+    from noroshi.node.wire.keyring import keyring_of
     from noroshi.node.wire.messages import PROTOCOL, Refused, Request
     from noroshi.node.wire.requests import ask
 
@@ -54,7 +55,8 @@ def ask_coordinator(at: Place, body: RequestBody, what: str) -> Reply:
     if lock is None or not is_held(at.layout):
         hint = "this waits for a coordinator: is 'noroshi node' running on some node? 'noroshi status' shows it"
         raise NoroshiError("nobody holds the coordinator's role", on=str(at.layout.shared), hint=hint)
-    reply = ask(lock.endpoint, Request(PROTOCOL, at.cluster.name, at.node.node, b"", body))
+    request = Request(PROTOCOL, at.cluster.name, at.node.node, b"", body)
+    reply = ask(lock.endpoint, request, keys=keyring_of(at.node, at.cluster))
     if isinstance(reply, Refused):
         raise NoroshiError(f"the coordinator refused the {what}", why=reply.message, hint=reply.hint)
     return reply

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from noroshi.store import backup
-from noroshi.store.config import load_cluster, load_node
+from noroshi.store.config import NodeConfig, load_cluster, load_node
 from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
 from noroshi.store.lock import is_held, read_lock
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     target: Path = arguments.file or layout.backup
     if arguments.file is None:
         target.parent.mkdir(mode=0o700, exist_ok=True)
-    taken = backup.write_backup(layout, target, _Holding(layout, node.node))
+    taken = backup.write_backup(layout, target, _Holding(layout, node))
     if arguments.json:
         print(json.dumps({"file": str(taken.path), "size": taken.size, "term": taken.term}))
     else:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 class _Holding:
     """Asks the coordinator, if there is one, for no checkpoint while the copy is made: it would have to begin anew."""
 
-    def __init__(self, layout: Layout, node: str) -> None:
+    def __init__(self, layout: Layout, node: NodeConfig) -> None:
         self._layout, self._node = layout, node
         self._again_at = 0.0
         self()
@@ -57,10 +57,12 @@ class _Holding:
             self._ask()
 
     def _ask(self) -> None:
+        from noroshi.node.wire.keyring import keyring_of
         from noroshi.node.wire.messages import PROTOCOL, Hold, Request
         from noroshi.node.wire.requests import ask
 
         lock = read_lock(self._layout)
         if lock is not None and is_held(self._layout):
-            cluster = load_cluster(self._layout.cluster).name
-            ask(lock.endpoint, Request(PROTOCOL, cluster, self._node, b"", Hold(HOLD)), timeout=2.0)
+            cluster = load_cluster(self._layout.cluster)
+            request = Request(PROTOCOL, cluster.name, self._node.node, b"", Hold(HOLD))
+            ask(lock.endpoint, request, timeout=2.0, keys=keyring_of(self._node, cluster))

@@ -1,4 +1,4 @@
-"""`noroshi check`: every problem of this node's configuration, the cluster file and the seed definitions, at once."""
+"""`noroshi check`: every problem of this node's configuration, cluster file, keys and seed definitions, at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from noroshi.store import definitions
 from noroshi.store.config import Cluster, NodeConfig, check_pair, load_cluster, load_node
-from noroshi.store.errors import ConfigError, Problem
+from noroshi.store.errors import ConfigError, NoroshiError, Problem
 from noroshi.store.layout import Layout
 
 T = TypeVar("T")
@@ -44,12 +44,23 @@ def _check(config: Path) -> tuple[list[Path], list[Problem]]:
     checked.append(layout.cluster)
     cluster: Cluster | None = _collect(problems, lambda: load_cluster(layout.cluster))
     if cluster is not None:
-        problems += check_pair(node, cluster)
+        problems += check_pair(node, cluster) + _keys(node, cluster)
     if layout.definitions.exists():
         checked.append(layout.definitions)
         names = None if cluster is None else cluster.names
         _collect(problems, lambda: definitions.load(layout.definitions, names))
     return checked, problems
+
+
+def _keys(node: NodeConfig, cluster: Cluster) -> list[Problem]:
+    """With `security: curve`: this node's own keys, as its daemon would find them."""
+    from noroshi.node.wire.keyring import keyring_of
+
+    try:
+        keyring_of(node, cluster)
+    except NoroshiError as error:
+        return [Problem(Layout(node.shared).cluster, 0, 0, f"{error.what} {error.on}: {error.why}", error.hint)]
+    return []
 
 
 def _collect(problems: list[Problem], load: Callable[[], T]) -> T | None:

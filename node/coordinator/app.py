@@ -32,6 +32,8 @@ from noroshi.node.coordinator.turn import Turn
 from noroshi.node.coordinator.watchdog import Watchdog, limit_for
 from noroshi.node.exits import EXIT_DEPOSED, EXIT_ROLE_TAKEN, EXIT_YIELDED
 from noroshi.node.wire import sockets
+from noroshi.node.wire.gate import Gate
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import Answer, Beat, Busy, Heard, Hold, Leading, Left, Positions, Refused, Views
 from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node
@@ -67,8 +69,12 @@ def run(config: Path) -> int:
         watchdog = stack.enter_context(closing(Watchdog()))
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.destroy, 0)
+        if hello.keys is not None:
+            gate = Gate(context, hello.keys)
+            gate.start()
+            stack.callback(gate.stop)
         # The port first: a node whose port is taken must not win the role over and over.
-        intake = Intake(_bind(context, node, cluster), cluster.name, frozenset(cluster.names))
+        intake = Intake(_bind(context, node, cluster, hello.keys), cluster.name, frozenset(cluster.names))
         identity = Identity(node.node, cluster.node(node.node).coordinator, hello.incarnation, os.getpid())
         stand_back = float(os.environ.get(STAND_BACK, "0"))
         try:
@@ -79,14 +85,16 @@ def run(config: Path) -> int:
             return EXIT_ROLE_TAKEN
         stack.callback(writer.close)
         term = Term(node.node, writer.term, identity.endpoint, cluster, layout, hello.item_most)
-        with closing(Coordinator(term, writer, link, intake, watchdog)) as coordinator:
+        with closing(Coordinator(term, writer, link, intake, watchdog, hello.keys)) as coordinator:
             return coordinator.run()
 
 
-def _bind(context: zmq.Context[zmq.Socket[bytes]], node: NodeConfig, cluster: Cluster) -> zmq.Socket[bytes]:
+def _bind(
+    context: zmq.Context[zmq.Socket[bytes]], node: NodeConfig, cluster: Cluster, keys: Keyring | None
+) -> zmq.Socket[bytes]:
     endpoint = cluster.node(node.node).coordinator
     try:
-        return sockets.router(context, endpoint)
+        return sockets.router(context, endpoint, keys=keys)
     except zmq.ZMQError as error:
         raise NoroshiError(
             "cannot listen as the coordinator",
@@ -103,12 +111,20 @@ class Yielded(NoroshiError):
 class Coordinator:
     """The loop; what is decided in it is the desk's."""
 
-    def __init__(self, term: Term, writer: Writer, link: Link, intake: Intake, watchdog: Watchdog) -> None:
+    def __init__(
+        self,
+        term: Term,
+        writer: Writer,
+        link: Link,
+        intake: Intake,
+        watchdog: Watchdog,
+        keys: Keyring | None = None,
+    ) -> None:
         self._term, self._writer, self._link, self._intake = term, writer, link, intake
         self._watchdog = watchdog
         self._rivals = Rivals(term.layout, term.cluster, term.node, watchdog)
         self._poller = zmq.Poller()
-        self._deliveries = DeliverySockets(intake.socket.context, self._poller, term.cluster)
+        self._deliveries = DeliverySockets(intake.socket.context, self._poller, term.cluster, keys)
         self._search = BoundedSearch()
         self._desk: Desk | None = None
         self._kept: list[Item] = []

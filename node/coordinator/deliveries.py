@@ -13,6 +13,7 @@ from collections import Counter, deque
 import zmq
 
 from noroshi.node.wire import codec, sockets
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import Answer, Deliver
 from noroshi.store.config import Cluster
 
@@ -26,8 +27,14 @@ RETRY = 0.05
 class DeliverySockets:
     """Sockets are made at once for every node, so that they stand when they are needed."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller, cluster: Cluster) -> None:
-        self._context, self._poller, self._cluster = context, poller, cluster
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        poller: zmq.Poller,
+        cluster: Cluster,
+        keys: Keyring | None = None,
+    ) -> None:
+        self._context, self._poller, self._cluster, self._keys = context, poller, cluster, keys
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._waiting: dict[str, deque[bytes]] = {}
         self.bad: Counter[str] = Counter()
@@ -67,7 +74,7 @@ class DeliverySockets:
             socket.close(linger=0)
 
     def _open(self, node: str) -> None:
-        socket = sockets.dealer(self._context, self._cluster.node(node).notifier)
+        socket = sockets.dealer(self._context, self._cluster.node(node).notifier, self._keys)
         self._poller.register(socket, zmq.POLLIN)
         self._sockets[node] = socket
 

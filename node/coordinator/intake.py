@@ -1,7 +1,8 @@
 """The coordinator's front door: requests in, replies out, peers counted and named.
 
-Rules: a message that does not decode is counted, logged with its sender and answered with an error, never a crash. A
-node's name is bound to the incarnation its packets carry; another host under that name is refused (design section 2).
+Rules: with `security: curve` a request must come over a connection of the node it names. A message that does not
+decode is counted, logged with its sender and answered with an error, never a crash. A node's name is bound to the
+incarnation its packets carry; another host under that name is refused (design section 2).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Intake:
         self.refused: Counter[str] = Counter()
         self._cluster = cluster
         self._names = names
+        self._curve = bool(socket.getsockopt(zmq.CURVE_SERVER))
         self._bound: dict[str, bytes] = {}
 
     def bind(self, node: str, incarnation: bytes) -> None:
@@ -80,7 +82,7 @@ class Intake:
         except codec.BadMessage as error:
             self._refuse(route, frames[-1], Refused("bad-message", str(error), "the sender and this node differ"))
             return None
-        refusal = self._objection(request)
+        refusal = self._imposture(request, frames[-1]) or self._objection(request)
         if refusal is not None:
             self._refuse(route, frames[-1], refusal)
             return None
@@ -94,6 +96,17 @@ class Intake:
         if isinstance(request.body, EventBatch | LogBatch | LineBatch):
             return self._identity(request)
         return None
+
+    def _imposture(self, request: Request, frame: zmq.Frame) -> Refused | None:
+        """With keys, a node speaks for itself alone: the gate has noted whose key the connection has."""
+        user = self._user(frame)
+        if user is None or user == request.node:
+            return None
+        return Refused("identity", f"the key of {user} speaks for {request.node}", "each node has a key of its own")
+
+    def _user(self, frame: zmq.Frame) -> str | None:
+        """The node whose key opened the connection; None without `security: curve`."""
+        return str(frame.get("User-Id")) if self._curve else None
 
     def _identity(self, request: Request) -> Refused | None:
         if request.node not in self._names:

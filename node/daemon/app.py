@@ -14,6 +14,7 @@ import signal
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import zmq.asyncio
 
@@ -32,9 +33,11 @@ from noroshi.node.daemon.packets import PacketExchange
 from noroshi.node.daemon.sender import Sender
 from noroshi.node.daemon.signals import SignalEvents
 from noroshi.node.daemon.spool import Limits, Loss, Spool
-from noroshi.node.daemon.state import StateLock, await_former_coordinator, cluster_of
+from noroshi.node.daemon.state import StateLock, await_former_coordinator, cluster_of, keys_of
 from noroshi.node.daemon.systemd import ServiceManager
 from noroshi.node.notifier.notifier import Notifier
+from noroshi.node.wire.gate import Gate
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import PROTOCOL, Hello, Leading
 from noroshi.node.wire.raising import Raise
 from noroshi.store.config import Cluster, NodeConfig, check_pair, load_node
@@ -59,28 +62,17 @@ def run(config: Path) -> int:
         problems = check_pair(node, cluster)
         if problems:
             raise ConfigError(problems)
-        _refuse_curve(cluster)
-        asyncio.run(Daemon(node, cluster).run())
+        asyncio.run(Daemon(node, cluster, keys_of(node, cluster)).run())
     finally:
         lock.release()
     return 0
 
 
-def _refuse_curve(cluster: Cluster) -> None:
-    """Better no daemon than one that is believed to be protected."""
-    if cluster.security != "none":
-        raise NoroshiError(
-            f"security: {cluster.security}",
-            why="this version neither encrypts nor authenticates",
-            hint="set it to none and keep the ports on a network of the cluster's own, or behind WireGuard",
-        )
-
-
 class Daemon:
-    """`run` does everything."""
+    """`run` does everything; `keys` with `security: curve`."""
 
-    def __init__(self, node: NodeConfig, cluster: Cluster) -> None:
-        self._node, self._cluster = node, cluster
+    def __init__(self, node: NodeConfig, cluster: Cluster, keys: Keyring | None = None) -> None:
+        self._node, self._cluster, self._keys = node, cluster, keys
         self._incarnation = secrets.token_bytes(8)
         self._systemd = ServiceManager()
         self._stopping = asyncio.Event()
@@ -108,12 +100,15 @@ class Daemon:
     def _warn(self) -> None:
         if self._cluster.security == "none":
             log.warning("security is none in cluster.yaml: anybody who reaches the ports can take part")
+        elif self._keys and (without := sorted(set(self._cluster.names) - self._keys.known.keys())):
+            log.warning("no public key of %s: run `noroshi keygen` there, then restart this daemon", ", ".join(without))
 
     # --- opening --------------------------------------------------------------------------------------------------
 
     async def _open(self, parts: AsyncExitStack) -> None:
         context = zmq.asyncio.Context()
         parts.callback(context.destroy, 0)
+        self._open_gate(parts, context)
         events = await self._spool(parts, "events")
         deferred = await self._spool(parts, "deferred")
         lines, outcomes = await self._spool(parts, "deferred-logs"), await self._spool(parts, "outcomes")
@@ -128,7 +123,12 @@ class Daemon:
         self._open_notifier(parts, context, Spools(deferred, lines, outcomes))
         await self._open_leadership(parts)
         self._sender = Sender(
-            events, context, cluster=self._cluster.name, node=self._node.node, incarnation=self._incarnation
+            events,
+            context,
+            cluster=self._cluster.name,
+            node=self._node.node,
+            incarnation=self._incarnation,
+            keys=self._keys,
         )
         self._task(parts, self._sender.run())
         self._task(parts, self._deferring.at_once.run())
@@ -144,6 +144,13 @@ class Daemon:
         # Last opened, first closed: the goodbye goes out before anything else of this node ends.
         self._packet_task = self._task(parts, self._packets.run())
         parts.push_async_callback(self._packets.stop)
+
+    def _open_gate(self, parts: AsyncExitStack, context: zmq.asyncio.Context) -> None:
+        """Before anything listens."""
+        if self._keys is not None:
+            gate = Gate(cast("zmq.Context[zmq.Socket[bytes]]", context), self._keys)
+            gate.start()
+            parts.callback(gate.stop)
 
     async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
         limits = Limits(self._node.spool.size, self._node.spool.age)
@@ -161,7 +168,9 @@ class Daemon:
             period=self._period,
             notice=self._noticed,
         )
-        self._packets = PacketExchange(self._cluster, self._node.node, self._incarnation, context, callbacks)
+        self._packets = PacketExchange(
+            self._cluster, self._node.node, self._incarnation, context, callbacks, self._keys
+        )
         self._packets.open()
 
     def _open_notifier(self, parts: AsyncExitStack, context: zmq.asyncio.Context, spools: Spools) -> None:
@@ -169,7 +178,7 @@ class Daemon:
         endpoint = self._cluster.node(self._node.node).notifier
         notifier = Notifier(self._node, self._cluster.name)
         try:
-            server = DeliveryServer(context, endpoint, notifier)
+            server = DeliveryServer(context, endpoint, notifier, self._keys)
         except zmq.ZMQError as error:
             parts.push_async_callback(notifier.close)
             raise NoroshiError(
@@ -184,7 +193,7 @@ class Daemon:
             spools,
             notifier,
             tell=lambda message: self._link.send(message),
-            ask=asker(context, self._cluster.name, self._node.node, self._incarnation),
+            ask=asker(context, self._cluster.name, self._node.node, self._incarnation, self._keys),
         )
         parts.push_async_callback(self._deferring.deliveries.close)
         parts.push_async_callback(server.close)
@@ -192,7 +201,7 @@ class Daemon:
 
     async def _open_leadership(self, parts: AsyncExitStack) -> None:
         item_most = self._packets.packer.largest_item
-        hello = Hello(PROTOCOL, self._cluster.name, self._node.node, self._incarnation, item_most)
+        hello = Hello(PROTOCOL, self._cluster.name, self._node.node, self._incarnation, item_most, self._keys)
         callbacks = LinkCallbacks(self._leading, self._led, self._packets.acknowledge, self._deferring.carry)
         self._link = CoordinatorLink(self._node.run / "coordinator.sock", hello, callbacks)
         await self._link.start()
@@ -203,7 +212,9 @@ class Daemon:
     async def _open_logs(self, parts: AsyncExitStack) -> None:
         """Lines that an earlier life deferred go first, where a file's lines are no longer deferred."""
         defer = self._deferring.lines.defer
-        self._logs = LogMonitor(self._node, self._cluster, self._incarnation, self._raise_event, defer=defer)
+        self._logs = LogMonitor(
+            self._node, self._cluster, self._incarnation, self._raise_event, defer=defer, keys=self._keys
+        )
         await self._logs.start()
         parts.push_async_callback(self._logs.stop)
         if self._deferring.lines.waiting and not all(rule.deferred for rule in self._node.logs):

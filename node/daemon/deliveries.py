@@ -21,6 +21,7 @@ import zmq.asyncio
 from noroshi.node.notifier.notifier import Notifier
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import Deliver
 
 BURST = 16
@@ -45,10 +46,12 @@ class DeliveryCounts:
 class DeliveryServer:
     """Serves one endpoint; `serve` runs as a task, `close` ends it after the last answers."""
 
-    def __init__(self, context: zmq.asyncio.Context, endpoint: str, notifier: Notifier) -> None:
+    def __init__(
+        self, context: zmq.asyncio.Context, endpoint: str, notifier: Notifier, keys: Keyring | None = None
+    ) -> None:
         """Binds at once. Raises zmq.ZMQError where the endpoint cannot be bound."""
         plain = cast("zmq.Context[zmq.Socket[bytes]]", context)
-        self._socket = cast("zmq.asyncio.Socket", sockets.router(plain, endpoint))
+        self._socket = cast("zmq.asyncio.Socket", sockets.router(plain, endpoint, keys=keys))
         self._notifier = notifier
         self._answers: set[asyncio.Task[None]] = set()
         self._complaints = _Complaints()

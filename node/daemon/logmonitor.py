@@ -32,6 +32,7 @@ from noroshi.node.logs.messages import (
 )
 from noroshi.node.wire.codec import BadMessage, encode
 from noroshi.node.wire.frames import Splitter, frame
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import LogPart
 from noroshi.store.config import Cluster, NodeConfig
 from noroshi.store.errors import NoroshiError
@@ -72,8 +73,9 @@ class LogMonitor:
         *,
         defer: Defer | None = None,
         timing: Timing | None = None,
+        keys: Keyring | None = None,
     ) -> None:
-        self._config, self._cluster, self._incarnation = config, cluster, incarnation
+        self._config, self._cluster, self._incarnation, self._keys = config, cluster, incarnation, keys
         self._raise_event, self._defer = raise_event, defer
         self._timing = timing or Timing(reply=max(REPLY_AT_LEAST, cluster.heartbeat.down_time))
         self._endpoint: str | None = None
@@ -214,6 +216,7 @@ class LogMonitor:
             incarnation=self._incarnation,
             rules=rules,
             timing=self._timing,
+            keys=self._keys,
             unsure=self._unsure,
         )
 

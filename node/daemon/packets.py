@@ -23,6 +23,7 @@ from noroshi.node.core.packet import TO_COORDINATOR, Header, Packer, Packet, Rol
 from noroshi.node.daemon.subscriptions import Complaints, Subscriptions, cannot_bind
 from noroshi.node.wire import sockets
 from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import PROTOCOL, Views
 from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster
@@ -69,8 +70,10 @@ class PacketExchange:
         incarnation: bytes,
         context: zmq.asyncio.Context,
         callbacks: Callbacks,
+        keys: Keyring | None = None,
     ) -> None:
         self._cluster, self._own, self._incarnation = cluster, cluster.node(own), incarnation
+        self._keys = keys
         self._interval = cluster.heartbeat.interval
         self._callbacks = callbacks
         # Plain sockets of the given context: a read that finds nothing must not cost a future.
@@ -80,7 +83,7 @@ class PacketExchange:
         self.complaints = Complaints(cluster)
         self.sent = self.heard = self.reopened = 0
         peers = [node for node in cluster.nodes if node.name != own]
-        self._subscriptions = Subscriptions(self._context, peers, self._take, self._fail)
+        self._subscriptions = Subscriptions(self._context, peers, self._take, self._fail, keys)
         self._publisher: zmq.Socket[bytes] | None = None
         self._role: Role = "none"
         self._term, self._endpoint = 0, ""
@@ -95,7 +98,7 @@ class PacketExchange:
     def open(self) -> None:
         """Take the sockets. Raises NoroshiError where this node's endpoint cannot be bound."""
         try:
-            self._publisher = sockets.publisher(self._context, self._own.packets)
+            self._publisher = sockets.publisher(self._context, self._own.packets, self._keys)
         except zmq.ZMQError as error:
             raise cannot_bind(self._own, error) from error
         self._subscriptions.open()

@@ -24,6 +24,7 @@ from noroshi.node.daemon.groups import SpoolFailed
 from noroshi.node.daemon.spool import Batch, Spool
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import PROTOCOL, Acknowledged, EventBatch, Refused, Reply, Report, Request
 from noroshi.store.clock import now_us
 
@@ -46,10 +47,11 @@ class Sender:
         node: str,
         incarnation: bytes,
         timeout: float = TIMEOUT,
+        keys: Keyring | None = None,
     ) -> None:
         self.acknowledged = 0
         """Events taken by a coordinator since the start."""
-        self._spool, self._context, self._timeout = spool, context, timeout
+        self._spool, self._context, self._timeout, self._keys = spool, context, timeout, keys
         self._cluster, self._node, self._incarnation = cluster, node, incarnation
         self._sending = Sending()
         self._leader: tuple[str, int] | None = None
@@ -169,7 +171,7 @@ class Sender:
             plain = cast(
                 "zmq.Context[zmq.Socket[bytes]]", self._context
             )  # what its sockets are, `sockets` need not know
-            self._socket = cast("zmq.asyncio.Socket", sockets.requester(plain, leader[0]))
+            self._socket = cast("zmq.asyncio.Socket", sockets.requester(plain, leader[0], self._keys))
             self._connected = leader
         return self._socket
 

@@ -1,7 +1,7 @@
-"""What the daemon finds on its own disk at the start: its lock, and a copy of the cluster file.
+"""What the daemon finds on its own disk at the start: its lock, a copy of the cluster file and of the public keys.
 
-Rules: one daemon of a node, by flock on state/lock. The cluster file is read once, before the loop runs, in a thread
-that can be given up; when the shared disk does not answer, the copy of the last start serves, and that is said.
+Rules: one daemon of a node, by flock on state/lock. The shared disk is read once, before the loop runs, in a thread
+that can be given up; when it does not answer, the copies of the last start serve, and that is said.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from noroshi.store.config import Cluster, NodeConfig, load_cluster
+from noroshi.node.wire.keyring import Keyring, assemble
+from noroshi.store import keys, yamlfile
+from noroshi.store.config import Cluster, NodeConfig, load_cluster, parse_cluster
 from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 READ_LIMIT = 5.0
 """Seconds the shared disk has to give out the cluster file."""
@@ -95,7 +101,7 @@ def _free(descriptor: int) -> bool:
 def cluster_of(node: NodeConfig) -> Cluster:
     """The cluster, from the shared disk or else from the copy. Raises ConfigError: wrong, or in neither place."""
     shared, copy = Layout(node.shared).cluster, node.state / "cluster.yaml"
-    text, why = _read_in_time(shared)
+    text, why = _in_time(shared.read_bytes)
     if text is not None:
         cluster = load_cluster(shared)
         _write(copy, text)
@@ -103,22 +109,44 @@ def cluster_of(node: NodeConfig) -> Cluster:
     if not copy.exists():
         return load_cluster(shared)  # says what is wrong with it
     log.warning("cannot read %s (%s): going by the copy of the last start, %s", shared, why, copy)
-    return load_cluster(copy)
+    return parse_cluster(yamlfile.read_text(copy), shared)  # relative paths in it start from where it belongs
 
 
-def _read_in_time(file: Path) -> tuple[bytes | None, str]:
-    """The file's bytes, or None and why not."""
-    outcome: list[tuple[bytes | None, str]] = []
+def keys_of(node: NodeConfig, cluster: Cluster) -> Keyring | None:
+    """The keys, the public ones from the shared disk or else from the copy; None without `security: curve`.
+
+    Raises NoroshiError: this node's own are missing or wrong, or a public one is damaged.
+    """
+    if cluster.security != "curve" or cluster.keys is None:
+        return None
+    directory, copy = cluster.keys, node.state / "public-keys"
+    known, why = _in_time(lambda: keys.read_public(directory, cluster.names))
+    if known is not None:
+        keys.copy_public(known, copy)
+    else:
+        log.warning("cannot read %s (%s): going by the copies of the last start, %s", directory, why, copy)
+        known = keys.read_public(copy, cluster.names)
+    return assemble(node, cluster, known)
+
+
+def _in_time(read: Callable[[], T]) -> tuple[T | None, str]:
+    """What `read` gives, or None and why not. Raises NoroshiError for what is there and wrong."""
+    outcome: list[tuple[T | None, str]] = []
+    wrong: list[NoroshiError] = []
 
     def work() -> None:
         try:
-            outcome.append((file.read_bytes(), ""))
+            outcome.append((read(), ""))
         except OSError as error:
             outcome.append((None, error.strerror or str(error)))
+        except NoroshiError as error:
+            wrong.append(error)
 
-    thread = threading.Thread(target=work, name="cluster-file", daemon=True)
+    thread = threading.Thread(target=work, name="shared-disk", daemon=True)
     thread.start()
     thread.join(READ_LIMIT)
+    if wrong:
+        raise wrong[0]
     return outcome[0] if outcome else (None, f"no answer for {READ_LIMIT:g} s")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import zmq
 
 from noroshi.node.wire import sockets
+from noroshi.node.wire.keyring import Keyring
 from noroshi.store.config import Cluster, NodeAddress
 from noroshi.store.errors import NoroshiError
 
@@ -34,8 +35,9 @@ class Subscriptions:
         peers: Sequence[NodeAddress],
         take: Callable[[str, list[bytes]], None],
         failed: Callable[[Exception], None],
+        keys: Keyring | None = None,
     ) -> None:
-        self._context, self._take, self._failed = context, take, failed
+        self._context, self._take, self._failed, self._keys = context, take, failed, keys
         self._peers = {peer.name: peer for peer in peers}
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
 
@@ -58,7 +60,7 @@ class Subscriptions:
                 pass
 
     def _open(self, name: str) -> None:
-        socket = sockets.subscriber(self._context, self._peers[name].packets)
+        socket = sockets.subscriber(self._context, self._peers[name].packets, self._keys)
         self._sockets[name] = socket
         asyncio.get_running_loop().add_reader(socket.FD, self._readable, name, socket)
 

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from noroshi.node.wire.codec import Codec
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import LogPart
 
 
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, tag="settings"):
     timing: Timing = Timing()
     unsure: bool = False
     """Whether the daemon has told something bad about an earlier life, to be taken back once all is well."""
+    keys: Keyring | None = None
 
 
 class Leader(msgspec.Struct, frozen=True, tag="leader"):

@@ -60,7 +60,7 @@ class Monitor:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._poller = zmq.Poller()
         sign = Sign(settings.cluster, settings.node, settings.incarnation)
-        self._sender = Sender(self._context, self._poller, sign, self._timing.reply)
+        self._sender = Sender(self._context, self._poller, sign, self._timing.reply, settings.keys)
         self._sent: dict[bytes, Follower] = {}
         self._hold_until = self._save_due = self._beat_due = 0.0
         self._save_failed = False

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import zmq
 
 from noroshi.node.wire.codec import BadMessage, encode, replies
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import PROTOCOL, LogBatch, LogPart, Reply, Request
 from noroshi.node.wire.sockets import requester
 
@@ -50,8 +51,14 @@ class Sender:
     """Owns its sockets, which it registers with `poller`. `patience` is in seconds, as is `now`."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller, sign: Sign, patience: float
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        poller: zmq.Poller,
+        sign: Sign,
+        patience: float,
+        keys: Keyring | None = None,
     ) -> None:
+        self._keys = keys
         self._context, self._poller, self._sign, self._patience = context, poller, sign, patience
         self._lanes = [_Lane() for _ in range(LANES)]
         self._endpoint: str | None = None
@@ -123,7 +130,7 @@ class Sender:
 
     def _open(self, lane: _Lane) -> zmq.Socket[bytes]:
         if lane.socket is None:
-            lane.socket = requester(self._context, self._endpoint or "")
+            lane.socket = requester(self._context, self._endpoint or "", self._keys)
             self._poller.register(lane.socket, zmq.POLLIN)
         return lane.socket
 

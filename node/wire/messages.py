@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.operating import Begun, Operation
 from noroshi.store.model import Application, Procedure
 
@@ -195,7 +196,7 @@ class OutcomeBatch(msgspec.Struct, frozen=True, tag="outcomes"):
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """Daemon to coordinator, first on the link: who the daemon is.
 
-    `item_most`: bytes of the largest item that an empty packet of its carries.
+    `item_most`: bytes of the largest item that an empty packet of its carries. `keys`: with `security: curve`.
     """
 
     protocol: int
@@ -203,6 +204,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     node: str
     incarnation: bytes
     item_most: int = 0
+    keys: Keyring | None = None
 
 
 class PeerView(msgspec.Struct, frozen=True, array_like=True):

@@ -9,16 +9,17 @@ import zmq
 
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import Reply, Request
 from noroshi.store.errors import NoroshiError
 
 
-def ask(endpoint: str, request: Request, timeout: float = 5.0) -> Reply:
+def ask(endpoint: str, request: Request, timeout: float = 5.0, keys: Keyring | None = None) -> Reply:
     """The coordinator's reply, a Refused one included; `timeout` in seconds. Raises NoroshiError when none comes.
 
     An import that was not answered may have been made all the same.
     """
-    with zmq.Context() as context, sockets.requester(context, endpoint) as socket:
+    with zmq.Context() as context, sockets.requester(context, endpoint, keys) as socket:
         socket.send(codec.encode(request), zmq.NOBLOCK)
         if not socket.poll(int(timeout * 1000)):
             why, hint = f"nothing within {timeout:g} s", "`noroshi status` shows who leads now; try again"

@@ -23,6 +23,7 @@ from noroshi.node.core.spool import Item
 from noroshi.node.daemon.spool import Batch, Spool, SpoolFailed
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import BadMessage
+from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import (
     PROTOCOL,
     Acknowledged,
@@ -162,12 +163,14 @@ def _decoded(item: Item) -> LogPart:
         return LogPart(os.urandom(16), "deferred-logs", 0, 0, now_us(), [line])
 
 
-def asker(context: zmq.asyncio.Context, cluster: str, node: str, incarnation: bytes) -> Ask:
+def asker(
+    context: zmq.asyncio.Context, cluster: str, node: str, incarnation: bytes, keys: Keyring | None = None
+) -> Ask:
     """Requests of this node, each over a socket of its own."""
 
     async def ask(endpoint: str, body: RequestBody) -> Reply | None:
         plain = cast("zmq.Context[zmq.Socket[bytes]]", context)
-        socket = cast("zmq.asyncio.Socket", sockets.requester(plain, endpoint))
+        socket = cast("zmq.asyncio.Socket", sockets.requester(plain, endpoint, keys))
         try:
             await socket.send(codec.encode(Request(PROTOCOL, cluster, node, incarnation, body)), zmq.NOBLOCK)
             return codec.replies.decode(await asyncio.wait_for(socket.recv(), TIMEOUT))
