@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -41,12 +42,23 @@ def main() -> int:
 def _run(program: str, config: Path) -> int:
     os.umask(0o077)  # what these programs create is for their user alone
     if program == "node":
+        keep_ignored_signals_here()
         from noroshi.node.daemon.app import run
 
         return run(config)
     from noroshi.node.coordinator.app import run as run_coordinator
 
     return run_coordinator(config)
+
+
+def keep_ignored_signals_here() -> None:
+    """Signals that this process was started with as ignored (nohup, a shell's background) it goes on ignoring.
+
+    The programs it starts must not: what is ignored passes through exec, a handler does not.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE}:  # Python's own; subprocess restores it
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
 
 
 def _log_to_stderr(program: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 # Machines that test are noisy: no property is judged by the time it takes.
 settings.register_profile("noroshi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noroshi")
+
+# A shell's background job ignores Ctrl-C, and so would everything the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -87,9 +87,15 @@ from noroshi.node.monitors.record import Record
 
 sys.path.insert(0, {tests!r})
 from monitored import options, seen
+from waiting import wait_until
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
+
+def settled(state):
+    # the kernel tells of a carrier some time after the command
+    wait_until(f"v0 {{state}}", lambda: seen(link)["link/db1/v0"][0] == state)
+    return seen(link)
 
 subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
 ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
@@ -99,11 +105,12 @@ print(seen(link), seen(nic, 0))
 ip("address", "add", "192.0.2.1/24", "dev", "v0")
 for end in ("v0", "v1"):
     ip("link", "set", end, "up")
-print(seen(link))
+print(settled("OK"))
 for _ in range(2):
     ip("link", "set", "v1", "down")
-    print(seen(link))
+    print(settled("ERROR"))
     ip("link", "set", "v1", "up")
+    settled("OK")
 print(seen(link), seen(nic, 10))
 ip("address", "del", "192.0.2.1/24", "dev", "v0")
 print(seen(link))
