@@ -1,5 +1,6 @@
 """Readers against a writer that is killed and taken over, on one disk or on two mounts of one.
 
+    torture.py --seconds 60 --kill
     torture.py --seconds 60 --writer-dir /mnt/a/x --reader-dir /mnt/b/x --readers 4 --kill
 
 The writer is the project's own, under random inserts, updates and deletes in several tables that must agree; each
@@ -22,6 +23,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -67,6 +69,7 @@ class Progress:
     acknowledged = property(lambda self: self._get(0), lambda self, value: self._set(0, value))
     lost = property(lambda self: self._get(1), lambda self, value: self._set(1, value))
     checkpoints = property(lambda self: self._get(2), lambda self, value: self._set(2, value))
+    over = property(lambda self: self._get(3), lambda self, value: self._set(3, value))
 
 
 def write_for_ever(layout: Layout, progress: Progress) -> None:
@@ -239,11 +242,13 @@ def check_whole(connection: apsw.Connection) -> str:
     return "" if sound == "ok" else f"integrity check: {sound}"
 
 
-def read_for_ever(layout: Layout, progress: Progress, until: float, pipe: Pipe) -> None:
+def read_for_ever(layout: Layout, progress: Progress, until: float, first: bool, pipe: Pipe) -> None:
     tally = Tally()
     reader = CountingReader(layout, tally)
-    while time.monotonic() < until:
+    while time.monotonic() < until and not progress.over:
         read_once(reader, progress, tally, whole=random.random() < 0.05)
+        if first and tally.wrong_let_through:
+            progress.over = 1
     pipe.send(tally)
 
 
@@ -274,7 +279,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     readers, pipes = [], []
     for _ in range(arguments.readers):
         ours, theirs = processes.Pipe(duplex=False)
-        target = (Layout(arguments.reader_dir), progress, until, theirs)
+        target = (Layout(arguments.reader_dir), progress, until, arguments.first, theirs)
         readers.append(processes.Process(target=read_for_ever, args=target, daemon=True))
         pipes.append(ours)
     for reader in readers:
@@ -294,7 +299,7 @@ def write_and_kill(
 ) -> int:
     """Keep a writer running until the end; with `kill`, for a random while each."""
     kills = 0
-    while (left := until - time.monotonic()) > 0:
+    while (left := until - time.monotonic()) > 0 and not progress.over:
         writer = processes.Process(target=write_for_ever, args=(layout, progress), daemon=True)
         writer.start()
         writer.join(min(left, random.uniform(0.02, 0.6)) if kill else left)
@@ -320,13 +325,17 @@ def summary(tallies: list[Tally]) -> dict[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--writer-dir", type=Path, required=True)
-    parser.add_argument("--reader-dir", type=Path, required=True, help="the same directory, or another mount of it")
+    parser.add_argument("--writer-dir", type=Path, help="left out: a directory of its own, removed at the end")
+    parser.add_argument("--reader-dir", type=Path, help="another mount of it; left out: the same directory")
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--kill", action="store_true", help="kill the writer again and again")
+    parser.add_argument("--first", action="store_true", help="end at the first wrong reading that is let through")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    result = run(arguments)
+    with tempfile.TemporaryDirectory(prefix="torture-") as own:
+        arguments.writer_dir = arguments.writer_dir or Path(own)
+        arguments.reader_dir = arguments.reader_dir or arguments.writer_dir
+        result = run(arguments)
     if arguments.json:
         print(json.dumps(result))
     else:

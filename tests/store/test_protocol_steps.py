@@ -203,12 +203,30 @@ def test_no_commit_between_copy_and_truncation(
 
 @kept_and_dropped
 def test_the_mark_is_read_before_the_log(old: writer.Writer, layout: Layout, monkeypatch: Patch, dropped: bool) -> None:
-    log = reader.read_wal(layout.wal)
-    move(old, "b", "c")
-    old.checkpoint_if_due(idle=True)
+    """A checkpoint falls between the first two things a reader reads, whichever these are."""
+
+    def move_and_checkpoint() -> None:
+        move(old, "b", "c")
+        assert old.checkpoint_if_due(idle=True)
+
+    pending = [move_and_checkpoint]
+
+    def then(read: Callable[[Path], object]) -> Callable[[Path], object]:
+        def reads(path: Path) -> object:
+            result = read(path)
+            if pending:
+                pending.pop()()
+            return result
+
+        return reads
+
+    monkeypatch.setattr(reader, "read_mark", then(reader.read_mark))
+    monkeypatch.setattr(reader, "read_wal", then(reader.read_wal))
     if dropped:
+        log = reader.read_wal(layout.wal)
         monkeypatch.setattr(reader, "read_wal", lambda path: log)
     assert look_at(layout).whole is not dropped
+    assert not pending
 
 
 @kept_and_dropped

@@ -192,6 +192,24 @@ def test_nothing_can_be_written(old: Writer, layout: Layout, sql: str) -> None:
     assert look_at(layout).serial == 1
 
 
+def test_whatever_sqlite_asks_for_no_file_is_touched(old: Writer, layout: Layout) -> None:
+    """It does ask, by version and settings: a plain read-only connection deletes an empty log as it closes."""
+    database = vfs.BlockFile(layout.database)
+    try:
+        for file in (vfs.MemoryFile(b"log"), database):
+            with pytest.raises(apsw.ReadOnlyError):
+                file.xWrite(b"x", 0)
+            with pytest.raises(apsw.ReadOnlyError):
+                file.xTruncate(0)
+        with pytest.raises(apsw.ReadOnlyError):
+            vfs._vfs.xDelete(str(layout.wal), False)
+        with pytest.raises(apsw.CantOpenError):
+            vfs._vfs.xOpen(str(layout.wal), [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
+    finally:
+        database.xClose()
+    assert look_at(layout).serial == 1
+
+
 @kept_and_dropped
 def test_a_sort_that_spills_stays_in_memory(old: Writer, layout: Layout, monkeypatch: Patch, dropped: bool) -> None:
     if dropped:

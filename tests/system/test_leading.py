@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster import Cluster
+from first import run_first
 from waiting import wait_until
 
 from noroshi.node.exits import EXIT_DEPOSED
@@ -128,9 +129,7 @@ time.time_ns = lambda: _time_ns() + _OFFSET * 1_000_000_000
 
 
 def shifted(folder: Path, seconds: int) -> dict[str, str]:
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(SHIFTED.format(offset=seconds))
-    return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    return run_first(folder, SHIFTED.format(offset=seconds))
 
 
 def test_clocks_that_are_an_hour_off_decide_nothing(tmp_path: Path) -> None:
