@@ -29,6 +29,7 @@ COMMANDS = {
     "backup": "write a consistent copy of the database",
     "keygen": "make this node's keys for `security: curve`",
     "check": "check the configuration of this node",
+    "doctor": "measure the shared disk, the nodes, their clocks and keys, and say what to do",
     "demo": "start a three-node cluster on loopback and look at it",
 }
 _MODULES = {"node": "daemon", "coordinator": "daemon", "raise": "raise_", "console": "console_"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from noroshi.store.disk import create, disk_errors, read_fresh, write_synced
+from noroshi.store.disk import create, disk_errors, make_directory, read_fresh, write_synced
 from noroshi.store.layout import Layout
 
 SIZE = 512
@@ -49,7 +49,7 @@ class ClaimFile:
         self._number += 1
         claim = Claim(self._node, hears, self._number, self._incarnation)
         with disk_errors("cannot claim the role", self.path):
-            _make(self._directory)
+            make_directory(self._directory)
             descriptor = create(self.path)
             try:
                 write_synced(descriptor, _encoder.encode(claim).ljust(SIZE - 1) + b"\n")
@@ -79,15 +79,3 @@ def _decode(raw: bytes | None) -> Claim | None:
         return _decoder.decode(raw) if raw else None
     except (msgspec.DecodeError, RecursionError):
         return None
-
-
-def _make(directory: Path) -> None:
-    """With the rights of the shared directory, but for its write bits for others."""
-    if directory.exists():
-        return
-    there = directory.parent.stat()
-    directory.mkdir(mode=0o700, exist_ok=True)
-    if os.geteuid() == 0:
-        with suppress(PermissionError):
-            os.chown(directory, there.st_uid, there.st_gid)
-    directory.chmod((there.st_mode & 0o555) | 0o700)

@@ -58,6 +58,18 @@ def _share(descriptor: int, directory: Path) -> None:
             os.fchown(descriptor, there.st_uid, there.st_gid)
 
 
+def make_directory(directory: Path) -> None:
+    """Make it where it is missing, with the rights of the one it lies in, but for its write bits for others."""
+    if directory.exists():
+        return
+    there = directory.parent.stat()
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        with suppress(PermissionError):
+            os.chown(directory, there.st_uid, there.st_gid)
+    directory.chmod((there.st_mode & 0o555) | 0o700)
+
+
 def read_fresh(path: Path, limit: int) -> bytes | None:
     """The first `limit` bytes by a fresh open; None where there is no such file."""
     try:

@@ -33,6 +33,11 @@ class Layout:
         return self.shared / "claims"
 
     @property
+    def probes(self) -> Path:
+        """Where `noroshi doctor` has the nodes make their files, and remove them."""
+        return self.shared / "doctor"
+
+    @property
     def backup(self) -> Path:
         """Where `noroshi backup` writes unless told otherwise, and what a lost database is begun from."""
         return self.shared / "backup" / "noroshi.db"

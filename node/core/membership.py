@@ -29,6 +29,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from noroshi.node.wire.messages import PeerView, Views
+from noroshi.node.wire.probing import Heard
 
 if TYPE_CHECKING:
     from noroshi.node.core.packet import Header
@@ -215,6 +216,13 @@ class Membership:
             settled=self.settled(now),
             leader_term=leader.term if leader is not None else 0,
         )
+
+    def hearing(self, now: float) -> list[Heard]:
+        """What is heard of each peer, for whoever asks how it stands."""
+        return [
+            Heard(p.name, p.state.name, p.incarnation, p.sequence, now - p.heard_at if p.sequence else -1.0)
+            for p in self._peers.values()
+        ]
 
     def silent(self, now: float) -> list[str]:
         """Peers whose subscription must be closed and opened again: silent for the down time, and each down time on.

@@ -30,6 +30,7 @@ from noroshi.node.daemon.logmonitor import LogMonitor
 from noroshi.node.daemon.monitoring import Monitoring
 from noroshi.node.daemon.packets import Callbacks as PacketCallbacks
 from noroshi.node.daemon.packets import PacketExchange
+from noroshi.node.daemon.probing import Prober
 from noroshi.node.daemon.sender import Sender
 from noroshi.node.daemon.signals import SignalEvents
 from noroshi.node.daemon.spool import Limits, Loss, Spool
@@ -177,8 +178,9 @@ class Daemon:
         """With what rides in packets, before the first packet is looked at."""
         endpoint = self._cluster.node(self._node.node).notifier
         notifier = Notifier(self._node, self._cluster.name)
+        prober = Prober(self._node, self._cluster, self._incarnation, self._packets.membership, self._keys)
         try:
-            server = DeliveryServer(context, endpoint, notifier, self._keys)
+            server = DeliveryServer(context, endpoint, notifier, self._keys, prober)
         except zmq.ZMQError as error:
             parts.push_async_callback(notifier.close)
             raise NoroshiError(
@@ -197,6 +199,7 @@ class Daemon:
         )
         parts.push_async_callback(self._deferring.deliveries.close)
         parts.push_async_callback(server.close)
+        parts.push_async_callback(prober.close)
         self._task(parts, server.serve())
 
     async def _open_leadership(self, parts: AsyncExitStack) -> None:

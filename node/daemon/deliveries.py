@@ -1,7 +1,8 @@
 """The daemon's end of the delivery socket: ROUTER on port+1, called by the coordinator (design section 2).
 
-Role: bytes to `Deliver`, the notifier's `Answer` back to whoever asked; many in flight, answered as they finish.
-Rules: what is no delivery is counted and logged with its sender, and never answered: it has no id. A burst gives way
+Role: bytes to `Deliver`, the notifier's `Answer` back to whoever asked; many in flight, answered as they finish. The
+steps of a doctor (`Probe`) come in here too and go to the prober.
+Rules: what is neither is counted and logged with its sender, and never answered: it has no id. A burst gives way
 to the rest of the daemon, its packets above all, after every few messages. Sends never block: an answer to a
 coordinator that is gone is dropped, and it asks again.
 """
@@ -18,11 +19,13 @@ from typing import cast
 import zmq
 import zmq.asyncio
 
+from noroshi.node.daemon.probing import Prober
 from noroshi.node.notifier.notifier import Notifier
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import BadMessage
 from noroshi.node.wire.keyring import Keyring
-from noroshi.node.wire.messages import Deliver
+from noroshi.node.wire.messages import Answer, Deliver
+from noroshi.node.wire.probing import Probe, Probed
 
 BURST = 16
 """Messages taken before the rest of the event loop has its turn."""
@@ -47,12 +50,17 @@ class DeliveryServer:
     """Serves one endpoint; `serve` runs as a task, `close` ends it after the last answers."""
 
     def __init__(
-        self, context: zmq.asyncio.Context, endpoint: str, notifier: Notifier, keys: Keyring | None = None
+        self,
+        context: zmq.asyncio.Context,
+        endpoint: str,
+        notifier: Notifier,
+        keys: Keyring | None = None,
+        prober: Prober | None = None,
     ) -> None:
         """Binds at once. Raises zmq.ZMQError where the endpoint cannot be bound."""
         plain = cast("zmq.Context[zmq.Socket[bytes]]", context)
         self._socket = cast("zmq.asyncio.Socket", sockets.router(plain, endpoint, keys=keys))
-        self._notifier = notifier
+        self._notifier, self._prober = notifier, prober
         self._answers: set[asyncio.Task[None]] = set()
         self._complaints = _Complaints()
         self.counts = DeliveryCounts()
@@ -84,17 +92,22 @@ class DeliveryServer:
             self.counts.bad += 1
             self._complaints.say(f"no delivery, from {_sender(frames)}: {error}")
             return
-        task = asyncio.create_task(self._deliver(envelope, message))
+        task = asyncio.create_task(self._answer(envelope, message))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    async def _deliver(self, envelope: list[bytes], message: Deliver) -> None:
-        answer = await self._notifier.deliver(message)
+    async def _answer(self, envelope: list[bytes], message: Deliver | Probe) -> None:
+        if isinstance(message, Deliver):
+            await self._send(envelope, await self._notifier.deliver(message), f"delivery {message.delivery}")
+        elif self._prober is not None:
+            await self._send(envelope, await self._prober.answer(message), f"doctor's run {message.run}")
+
+    async def _send(self, envelope: list[bytes], answer: Answer | Probed, what: str) -> None:
         try:
             await self._socket.send_multipart([*envelope, codec.encode(answer)], flags=zmq.NOBLOCK)
         except zmq.ZMQError as error:
             self.counts.unsent += 1
-            self._complaints.say(f"the answer to delivery {message.delivery} could not be sent: {error}")
+            self._complaints.say(f"the answer to {what} could not be sent: {error}")
         else:
             self.counts.answered += 1
 
@@ -114,12 +127,12 @@ class _Complaints:
         self._last, self._held = now, 0
 
 
-def _opened(frames: Sequence[zmq.Frame]) -> tuple[list[bytes], Deliver]:
-    """The way back, and the delivery. A REQ socket puts an empty frame between. Raises BadMessage."""
+def _opened(frames: Sequence[zmq.Frame]) -> tuple[list[bytes], Deliver | Probe]:
+    """The way back, and what came. A REQ socket puts an empty frame between. Raises BadMessage."""
     parts = len(frames)
     if parts not in (2, 3) or (parts == 3 and len(frames[1])):
         raise BadMessage(f"{parts - 1} frames, one is expected")
-    return [frame.bytes for frame in frames[:-1]], codec.deliveries.decode(frames[-1].buffer)
+    return [frame.bytes for frame in frames[:-1]], codec.to_notifier.decode(frames[-1].buffer)
 
 
 def _sender(frames: Sequence[zmq.Frame]) -> str:

@@ -41,16 +41,16 @@ def _parse_line(line: str) -> Mount | None:
         return None
     options, super_options = left[5].split(","), right[2].split(",")
     return Mount(
-        point=_unescape(left[4]),
+        point=unescape(left[4]),
         kind=right[0],
-        device=_unescape(right[1]),
+        device=unescape(right[1]),
         number=left[2],
         read_only="ro" in options or "ro" in super_options,
         emergency="emergency_ro" in super_options or "emergency_ro" in options,
     )
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     """mountinfo writes space, tab, newline and backslash as octal escapes."""
     for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(escape, character)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from noroshi.node.wire import messages
+from noroshi.node.wire import messages, probing
 
 T = TypeVar("T")
 
@@ -40,5 +40,9 @@ requests: Codec[messages.Request] = Codec(messages.Request)
 replies: Codec[messages.Reply] = Codec(messages.Reply)
 deliveries: Codec[messages.Deliver] = Codec(messages.Deliver)
 answers: Codec[messages.Answer] = Codec(messages.Answer)
+to_notifier: Codec[messages.Deliver | probing.Probe] = Codec(messages.Deliver | probing.Probe)
+probed: Codec[probing.Probed] = Codec(probing.Probed)
+disk_steps: Codec[probing.DiskStep] = Codec(probing.DiskStep)
+disk_answers: Codec[probing.DiskAnswer] = Codec(probing.DiskAnswer)
 to_coordinator: Codec[messages.ToCoordinator] = Codec(messages.ToCoordinator)
 to_daemon: Codec[messages.ToDaemon] = Codec(messages.ToDaemon)

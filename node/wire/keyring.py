@@ -6,6 +6,8 @@ whose peer has no key connects to a key that nobody has. The secret stands in no
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import zmq
 
@@ -29,6 +31,12 @@ class Keyring(msgspec.Struct, frozen=True):
     def server_key(self, endpoint: str) -> bytes:
         """The key of who listens there; one that nobody has where it is not known."""
         return self.endpoints.get(endpoint) or zmq.curve_keypair()[0]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over whose public keys are known: equal where two go by the same."""
+        lines = (node.encode() + b" " + key + b"\n" for node, key in sorted(self.known.items()))
+        return hashlib.sha256(b"".join(lines)).hexdigest()
 
     def owner(self, public: bytes) -> str | None:
         """The node that has this key."""

@@ -57,11 +57,13 @@ def publisher(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: Keyr
 
 
 def subscriber(
-    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: Keyring | None = None
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: Keyring | None = None, *, unattended: bool = False
 ) -> zmq.Socket[bytes]:
-    """SUB connected to one peer's packets."""
+    """SUB connected to one peer's packets. `unattended`: it subscribes though nobody looks at it for a while."""
     socket = context.socket(zmq.SUB)
     _common(socket, PACKET_HWM)
+    if unattended:  # with IMMEDIATE the subscription leaves only when the thread next calls the socket
+        socket.setsockopt(zmq.IMMEDIATE, 0)
     _reconnecting(socket)
     socket.setsockopt(zmq.SUBSCRIBE, b"")
     _connecting(socket, endpoint, keys)

@@ -77,6 +77,14 @@ def test_everything_works_behind_keys(cluster: Cluster) -> None:
     wait_until("told by the next leader", lambda: cluster.nodes["b"].told()[-1][1] == "app/again")
 
 
+def test_a_doctor_of_the_cluster_gets_in(cluster: Cluster) -> None:
+    cluster.await_up()
+    said = noroshi(cluster, "a", "doctor")
+    assert "security: curve, a key for each of 3 nodes" in said
+    assert "each of 3 nodes that answer hears every other" in said
+    assert "answered at" in said
+
+
 @pytest.mark.parametrize("keys", ["none", "unknown"])
 def test_a_stranger_is_answered_nothing_and_hears_nothing(cluster: Cluster, keys: str) -> None:
     his = stranger(cluster) if keys == "unknown" else None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from commands import noroshi
+from first import DAEMON, run_first
 from waiting import wait_until
 
 pytestmark = [
@@ -81,3 +83,22 @@ def test_nothing_is_acknowledged_and_another_leads_once_the_disk_answers(tmp_pat
         wait_until("all arrive", lambda: len(running.events("app/*")) == 5)
         assert [event.count for event in running.events("app/*")] == [1] * 5
         assert not process.is_running()
+
+
+def test_a_doctor_gives_up_a_disk_that_does_not_answer_and_no_daemon_waits_for_it(tmp_path: Path, disk: Disk) -> None:
+    sooner = run_first(tmp_path / "sooner", DAEMON.format(body="probing.LIMIT = 1.0"))
+    environment = dict.fromkeys("ab", sooner)
+    with Cluster(tmp_path / "c", ("a", "b"), shared=disk.path / "shared", environment=environment) as running:
+        running.start().await_up()
+        disk.freeze()
+        try:
+            for _ in range(2):
+                said = noroshi(running, "a", "doctor", status=1)
+                assert "disk of a" in said
+                assert "disk of b" in said
+            assert "still waits for the disk" in said, "one process is given up, not one each time"
+            assert all(running.nodes[name].running for name in running.names)
+        finally:
+            disk.thaw()
+        running.await_up()
+        assert "ext4" in noroshi(running, "b", "doctor")
