@@ -8,3 +8,5 @@ EXIT_DISK_SILENT = 5
 """The shared disk did not answer within the limit."""
 EXIT_YIELDED = 6
 """A node that hears more than this one claimed the role: stand back for a while before trying again."""
+EXIT_DAMAGED = 7
+"""The database is damaged, as far as it could see: whoever leads next looks at the whole of it."""

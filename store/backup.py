@@ -1,6 +1,7 @@
 """A backup: one file, one committed state, made by any node while another one writes; and what is begun from it.
 
-Role: `write_backup` for the command; `restore` for a leader that has no database (takeover_create.py).
+Role: `write_backup` for the command, `write_automatic` for the coordinator's own (care.py); `restore` for a leader
+whose database is lost (damage.py), which takes the newest of `backups` that is sound.
 Rules: read through the shared reader, so nothing is locked and the coordinator may be gone; a copy during which the
 mark changed is thrown away and made again. The file gets its name only once it is whole, checked and durable, and it
 is an ordinary SQLite database without a log, for any tool to read.
@@ -9,6 +10,7 @@ is an ordinary SQLite database without a log, for any tool to read.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,16 +18,29 @@ from pathlib import Path
 
 import apsw
 
-from .disk import CHUNK, disk_errors, sqlite_errors, sync_directory
-from .errors import DiskFailed, NoroshiError
-from .layout import Layout
-from .reader import SharedReader
+from noroshi.store.clock import now_us, stamp
+from noroshi.store.disk import CHUNK, disk_errors, sqlite_errors, sync_directory
+from noroshi.store.errors import DiskFailed, NoroshiError
+from noroshi.store.layout import Layout
+from noroshi.store.reader import SharedReader
+from noroshi.store.schema import MIGRATIONS, version_of
+from noroshi.store.soundness import integrity
+from noroshi.store.views.states import last_write
 
 _PAGES = 2048
 """Pages copied between two calls of `step`."""
 _PATIENCE = 60.0
 """Seconds in which another try begins."""
+_AUTOMATIC = "noroshi-"
+_ABANDONED = 3600.0
+"""Seconds after which nobody writes to the rest of a backup any more."""
+ROOM_LEFT = 16 * 1024 * 1024
+"""Bytes, at least, that a backup leaves free."""
 VFS = "unix-none"
+
+
+class DamagedCopy(NoroshiError):
+    """Of what was copied, or on its way."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,48 @@ def write_backup(layout: Layout, target: Path, step: Callable[[], None] = lambda
             made.unlink()
 
 
+def write_automatic(layout: Layout, keep: int, step: Callable[[], None] = lambda: None) -> Backup:
+    """One more in the directory for backups, under a name that says when; only the newest `keep` such ones stay.
+
+    Raises as `write_backup`; NoroshiError also where there is no room for it and some more.
+    """
+    folder = layout.backup.parent
+    with disk_errors("cannot write the backup", folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _tidy(folder)
+        _need_room(layout, folder)
+    done = write_backup(layout, folder / f"{_AUTOMATIC}{stamp(now_us())}.db", step)
+    with disk_errors("cannot remove old backups", folder):
+        for old in sorted(folder.glob(f"{_AUTOMATIC}*.db"))[:-keep]:
+            old.unlink(missing_ok=True)
+    return done
+
+
+def backups(layout: Layout) -> list[Path]:
+    """Every backup in the directory for them, made by whomever, the newest first. Raises OSError."""
+    found = [path for path in layout.backup.parent.glob("noroshi*.db") if path.stat().st_size]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what was left of backups that were cut short; one that is being written is younger."""
+    for part in folder.glob(".*.db.part-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
+
+
+def _need_room(layout: Layout, folder: Path) -> None:
+    """A backup must not be what fills the disk that the coordinator needs."""
+    size = sum(path.stat().st_size for path in (layout.database, layout.wal) if path.exists())
+    there = os.statvfs(folder)
+    free, need = there.f_bavail * there.f_frsize, size + max(size // 4, ROOM_LEFT)
+    if free < need:
+        why = f"{free // 2**20} MiB are free, {need // 2**20} are wanted"
+        hint = "free space on the shared disk, or set `backup` and `retention` in cluster.yaml"
+        raise NoroshiError("no room for a backup", on=str(folder), why=why, hint=hint)
+
+
 def _copy(source: apsw.Connection, made: Path, step: Callable[[], None]) -> int:
     """Into a new file; the last term in it. Runs again after a copy that does not count."""
     made.unlink(missing_ok=True)
@@ -82,13 +139,14 @@ def _open(path: Path) -> apsw.Connection:
 def _check(connection: apsw.Connection, path: Path) -> None:
     found = connection.pragma("quick_check", 1)
     if found != "ok":
-        raise NoroshiError("the copy is damaged", on=str(path), why=str(found), hint="take another backup")
+        raise DamagedCopy("the copy is damaged", on=str(path), why=str(found), hint="take another backup")
 
 
-def restore(backup: Path, made: Path) -> None:
+def restore(backup: Path, made: Path) -> int:
     """Fill the file `made`, which nobody else knows, with the backup, in the form that has a log; fsynced.
 
-    Raises DiskFailed where the backup is damaged, DiskFull, OSError.
+    When the backup was last written to, microseconds UTC. Raises DiskFailed where it is damaged or of a newer program,
+    DiskFull, OSError.
     """
     with backup.open("rb", buffering=0) as source, made.open("r+b", buffering=0) as target:
         while data := source.read(CHUNK):
@@ -96,14 +154,23 @@ def restore(backup: Path, made: Path) -> None:
     connection = _open(made)
     try:
         with sqlite_errors(connection, made):
-            found = connection.pragma("quick_check", 1)
-            if found != "ok":
-                hint = "remove it: an empty database is begun then"
-                raise DiskFailed("the last backup is damaged", on=str(backup), why=str(found), hint=hint)
+            if found := _unusable(connection):
+                hint = "an older one is tried, or an empty database begun"
+                raise DiskFailed("a backup cannot be used", on=str(backup), why=found, hint=hint)
+            taken_at = last_write(connection) or 0
             connection.pragma("journal_mode", "wal")
     finally:
         connection.close()
     _sync(made)
+    return taken_at
+
+
+def _unusable(connection: apsw.Connection) -> str:
+    """The whole of it is looked at: what is begun from must not be found damaged a moment later."""
+    version = version_of(connection)
+    if not 0 < version <= len(MIGRATIONS):
+        return f"its schema is version {version}, this program knows {len(MIGRATIONS)}"
+    return integrity(connection)
 
 
 def _sync(path: Path) -> None:

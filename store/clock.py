@@ -21,6 +21,11 @@ def to_iso(instant_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=instant_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def stamp(instant_us: int) -> str:
+    """A moment as part of a file's name, sorted as time is: 20261127T015553.123456Z."""
+    return to_iso(instant_us).replace("-", "").replace(":", "")
+
+
 def from_iso(text: str) -> int:
     """The inverse of `to_iso`; a time without a zone is taken as UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import apsw
 
-from noroshi.store.errors import DiskFailed, DiskFull, NoroshiError, RoleTaken
+from noroshi.store.errors import Damaged, DiskFailed, DiskFull, NoroshiError, RoleTaken
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 CHUNK = 1 << 20
@@ -165,6 +165,12 @@ def connect(path: Path, vfs: str) -> apsw.Connection:
         raise name_sqlite_error(error, 0, path) or error from error
 
 
+def name_damage(why: str, on: Path) -> Damaged:
+    """The database seems damaged."""
+    hint = "the next coordinator checks it, and begins from the last backup where it has to; nothing is deleted"
+    return Damaged("the database is damaged", on=str(on), why=why, hint=hint)
+
+
 def name_sqlite_error(error: apsw.Error, number: int, on: Path) -> NoroshiError | None:
     """What an SQLite error means to the leader, None for a statement's own; `number` is the errno behind it.
 
@@ -177,8 +183,7 @@ def name_sqlite_error(error: apsw.Error, number: int, on: Path) -> NoroshiError 
         hint = "only noroshi may open the database; use `noroshi backup` or a command that reads"
         return RoleTaken("the database is open elsewhere", on=str(on), why=str(error), hint=hint)
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-        hint = "restore the last `noroshi backup`"
-        return DiskFailed("the database is damaged", on=str(on), why=str(error), hint=hint)
+        return name_damage(str(error), on)
     if isinstance(error, (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)):
         why = f"{error} ({os.strerror(number)})" if number else str(error)
         return DiskFailed("cannot write", on=str(on), why=why, hint=_CHECK)

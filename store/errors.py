@@ -5,8 +5,10 @@ NoroshiError                what failed, on what, why, what to do
 ├── RoleTaken               another node holds the coordinator's lock
 ├── Deposed                 a newer term stands in the lock file: exit, acknowledge nothing
 ├── DiskFailed              an I/O error on the shared disk, final for this coordinator
+│   └── Damaged         the database is: the next leader looks at the whole of it, and begins from the last backup
 ├── DiskFull                ENOSPC or EDQUOT: keep the role, acknowledge nothing, try again
 ├── ReadFailed              the shared reader gave up after its bound
+│   └── DamagedRead         and what it read was not a sound database
 └── NoDatabase              there is no database in the shared directory yet
 """
 
@@ -63,12 +65,20 @@ class DiskFailed(NoroshiError):
     """An I/O error on the shared disk; final for this coordinator, never retried."""
 
 
+class Damaged(DiskFailed):
+    """The database is damaged, as far as this coordinator can see; final for it, and for its successor to judge."""
+
+
 class DiskFull(NoroshiError):
     """The shared disk is full (ENOSPC, EDQUOT); the role is kept and the work tried again later."""
 
 
 class ReadFailed(NoroshiError):
     """No consistent reading within the bound."""
+
+
+class DamagedRead(ReadFailed):
+    """Of a state that did not change meanwhile, the database could not be read for what is in it."""
 
 
 class NoDatabase(NoroshiError):

@@ -17,8 +17,9 @@ damaged bytes before and after a reading bracket a disk at rest, and a leader co
 the mark in the directory is not its own.
 
 The mark also names the processes that may still hold the database open for writing (`owner`, `unsettled`): the next
-leader must not checkpoint before they are known to have ended. It is kept here and not in the lock file because a
-paused leader's late write to this file lands in an orphan.
+leader must not checkpoint before they are known to have ended. And it says that the owner found the database damaged
+(`suspect`). Both are kept here and not in the lock file because a paused leader's late write to this file lands in an
+orphan.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from noroshi.store.disk import read_fresh, write_synced
 
 SIZE = 4096
 """Bytes of a mark, always: one block, rewritten in place without changing the file's length."""
+SUSPECT_MOST = 200
+"""Characters kept of why a database is suspected."""
 _ROOM = 8
 """Leaders named one by one before the rest become one that only an operator or a fence can settle."""
 
@@ -68,6 +71,8 @@ class Mark(msgspec.Struct, frozen=True):
     owner: Owner
     closed: bool = False
     unsettled: tuple[Owner, ...] = ()
+    suspect: str = ""
+    """Why the owner took the database for damaged; its successor looks at the whole of it (damage.py)."""
 
     @property
     def phase(self) -> Phase:
@@ -120,6 +125,11 @@ def read_mark(path: Path) -> SeenMark:
     return SeenMark(raw, decode(raw) if raw is not None else None)
 
 
+def plain(why: str) -> str:
+    """As much of it as a mark has room for, whatever it holds."""
+    return "".join(each if each.isprintable() and each.isascii() else "?" for each in why)[:SUSPECT_MOST]
+
+
 class OwnMark:
     """The leader's own mark: the descriptor it was installed with, and its present value."""
 
@@ -135,6 +145,11 @@ class OwnMark:
     def enter(self, phase: Phase) -> None:
         """Go on to the next mark of `phase`, durable on return."""
         self.write(self.value.advanced(phase))
+
+    def suspect(self, why: str) -> None:
+        """Say that the database seems damaged; where even that cannot be written, the successor finds out itself."""
+        with suppress(OSError):
+            self.write(msgspec.structs.replace(self.value, suspect=plain(why)))
 
     def end(self) -> None:
         """Say that the owner will not write to the database again, so that its successor need not wait; then close.

@@ -93,6 +93,7 @@ _SYSTEM = frozenset(
     {
         "server",
         "path",
+        "coordinator",
         "filesystem",
         "block",
         "link",

@@ -20,7 +20,7 @@ from typing import TypeVar
 import apsw
 
 from noroshi.store.disk import read_at
-from noroshi.store.errors import NoDatabase, ReadFailed
+from noroshi.store.errors import DamagedRead, NoDatabase, ReadFailed
 from noroshi.store.layout import Layout
 from noroshi.store.mark import Phase, SeenMark, read_mark
 from noroshi.store.schema import MIGRATIONS, version_of
@@ -32,6 +32,7 @@ _PAUSE_FIRST, _PAUSE_MOST = 0.001, 0.1
 _DISK_ERRORS = (OSError, apsw.CorruptError, apsw.IOError, apsw.NotADBError, apsw.CantOpenError, apsw.FullError)
 """What a moving disk can cause; with the mark unchanged it may still be the disk, so it is tried again."""
 
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 
 _WHAT = "cannot read"
 
@@ -41,7 +42,11 @@ class NewerSchema(ReadFailed):
 
 
 class _Again(Exception):
-    """This attempt does not count; str() says why."""
+    """This attempt does not count; str() says why. `damaged`: the mark did not change, and it was no sound database."""
+
+    def __init__(self, why: str, *, damaged: bool = False) -> None:
+        super().__init__(why)
+        self.damaged = damaged
 
 
 class SharedReader:
@@ -55,7 +60,7 @@ class SharedReader:
 
         The function may run several times, so it has no effects of its own, and fetches all it needs: the connection
         is closed behind it. Its own exceptions pass through once the state it saw is known to be whole.
-        Raises NoDatabase, ReadFailed.
+        Raises NoDatabase, ReadFailed; DamagedRead where the last attempt met a damaged database at rest.
         """
         deadline = time.monotonic() + timeout
         pause, attempts = _PAUSE_FIRST, 0
@@ -64,9 +69,9 @@ class SharedReader:
             try:
                 return self._attempt(function)
             except _Again as again:
-                why = str(again)
+                why, damaged = str(again), again.damaged
             if time.monotonic() + pause > deadline:
-                raise self._failed(f"{why}, after {attempts} attempts in {timeout:g} s")
+                raise self._failed(f"{why}, after {attempts} attempts in {timeout:g} s", damaged=damaged)
             time.sleep(pause)
             pause = min(2 * pause, _PAUSE_MOST)
 
@@ -127,7 +132,7 @@ class SharedReader:
         """Raise what the error means; return where it stands as it is."""
         self._compare(before)
         if isinstance(error, _DISK_ERRORS):
-            raise _Again(str(error)) from error
+            raise _Again(str(error), damaged=isinstance(error, _DAMAGE)) from error
 
     def _check_version(self, version: int) -> int:
         if not version:
@@ -147,9 +152,11 @@ class SharedReader:
         hint = "start a node; its coordinator makes the database"
         return NoDatabase("no database yet", on=str(self._layout.database), hint=hint)
 
-    def _failed(self, why: str) -> ReadFailed:
+    def _failed(self, why: str, *, damaged: bool = False) -> ReadFailed:
         hint = "check the shared disk; the README, Disks, says what it must give"
-        return ReadFailed(_WHAT, on=str(self._layout.database), why=why, hint=hint)
+        if damaged:
+            hint = "the coordinator checks it and begins from the last backup where it has to"
+        return (DamagedRead if damaged else ReadFailed)(_WHAT, on=str(self._layout.database), why=why, hint=hint)
 
 
 def read_wal(path: Path) -> bytes:

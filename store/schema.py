@@ -117,6 +117,13 @@ CREATE TABLE holds (
 CREATE INDEX holds_standing ON holds (id) WHERE ended_at IS NULL;
 """
 
+THIRD = """
+-- so that retention finds what still refers to a row without reading all notifications (store/retention.py)
+CREATE INDEX notifications_event ON notifications (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX notifications_log ON notifications (log_id) WHERE log_id IS NOT NULL;
+CREATE INDEX notifications_failure ON notifications (failure_of) WHERE failure_of IS NOT NULL;
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -137,6 +144,7 @@ def _script(text: str) -> Callable[[apsw.Connection], None]:
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("first", _script(FIRST)),
     Migration("operators", _script(SECOND)),
+    Migration("retention", _script(THIRD)),
 )
 
 

@@ -8,6 +8,8 @@ Rules, each of which loses data when dropped:
 - the log is copied to a new file, and copied again if the old one was emptied meanwhile; it is never reused;
 - the mark is a new file, renamed into place before the first commit.
 
+A database that is damaged or gone is replaced on the way (damage.py has the order and its reasons).
+
 A candidate may itself be paused, lose the lock and wake up when its successor leads, just before a rename that would
 put its old copy over the successor's files. So: a candidate makes its file, *then* looks at the lock record, *then*
 renames; a successor writes its record, *then* removes every such file it finds. Whichever comes second sees the
@@ -18,19 +20,21 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
+import msgspec
 
+from noroshi.store import damage
 from noroshi.store.clock import now_us
 from noroshi.store.disk import CHUNK, create_new, disk_errors, read_at, read_fresh, sync_directory, write_synced
 from noroshi.store.errors import DiskFailed, NoDatabase, ReadFailed, RoleTaken
 from noroshi.store.layout import Layout
 from noroshi.store.lock import LockRecord, RoleLock, read_lock
-from noroshi.store.mark import OTHERS, Mark, Owner, OwnMark, encode, read_mark
+from noroshi.store.mark import OTHERS, Mark, Owner, OwnMark, encode, plain, read_mark
 from noroshi.store.process import has_ended, machine, started
 from noroshi.store.reader import NewerSchema, SharedReader
 from noroshi.store.takeover_create import create_database
@@ -79,13 +83,41 @@ def take_over(layout: Layout, identity: Identity) -> Role:
         remove_leftovers(layout)
         # only now, when no earlier candidate can install a mark any more
         former = former_leaders(layout, led_before, previous)
+        lost = Lost.found(layout, lock, record.token, led_before=led_before)
         wal = copy_wal(layout, lock, record.token)
         undo.callback(os.close, wal)
-        mark = install_mark(layout, lock, first_mark(record, former))
+        mark = install_mark(layout, lock, first_mark(record, former, lost.why))
         undo.callback(mark.end)
-        create_database(layout.database, temporary(layout.database, record.token), lambda: look(lock, layout))
+        made = temporary(layout.database, record.token)
+        create_database(layout.database, made, lambda: look(lock, layout), lost.begin(layout))
+        if lost.why:  # who still has the old database open can do the new one no harm
+            mark.write(msgspec.structs.replace(mark.value, suspect="", unsettled=()))
         undo.pop_all()
         return Role(layout, lock, record, mark, wal, previous)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Why the database has to be begun again, empty where it has not; the file the damaged one is kept in."""
+
+    why: str
+    aside: str = ""
+
+    @classmethod
+    def found(cls, layout: Layout, lock: RoleLock, token: str, *, led_before: bool) -> Lost:
+        """Judge the database, and take it out of the way where it is damaged."""
+        why = damage.judge(layout, led_before=led_before)
+        if not why:
+            return cls("")
+        aside = damage.keep_aside(layout)
+        if has_database(layout):
+            with new_file(layout, lock, layout.database, token):
+                """An empty one: to readers no database."""
+        return cls(why, aside)
+
+    def begin(self, layout: Layout) -> Callable[[Path], None] | None:
+        """What fills the new database."""
+        return (lambda made: damage.begin(layout, made, self.why, self.aside)) if self.why else None
 
 
 def raise_term(layout: Layout, lock: RoleLock, identity: Identity) -> LockRecord:
@@ -129,7 +161,11 @@ def kept_term(layout: Layout, needed: bool) -> int:
 def _database_term(layout: Layout, needed: bool) -> int:
     try:
         return SharedReader(layout).query(_last_term, timeout=1.0)
-    except NoDatabase:
+    except NoDatabase as error:
+        if needed and layout.database.exists():
+            hint = "remove it, or put a backup in its place"
+            why = "the file is empty, and nobody has led here"
+            raise DiskFailed("cannot lead", on=str(layout.database), why=why, hint=hint) from error
         return 0
     except NewerSchema as error:
         raise DiskFailed("cannot lead", on=error.on, why=error.why, hint=error.hint) from error
@@ -168,7 +204,7 @@ def _overtaken(path: Path) -> RoleTaken:
 def copy_wal(layout: Layout, lock: RoleLock, token: str) -> int:
     """Give the log a new file with the old one's content; return its descriptor."""
     with new_file(layout, lock, layout.wal, token) as descriptor:
-        if layout.database.exists():
+        if has_database(layout):
             _copy_whole(layout, descriptor)
         else:
             keep_aside(layout)
@@ -204,6 +240,11 @@ def put_in_place(layout: Layout, lock: RoleLock, made: Path, final: Path) -> Non
     sync_directory(layout.shared)
 
 
+def has_database(layout: Layout) -> bool:
+    """Whether there is one, by a fresh open: an empty file is none."""
+    return damage.has_content(layout.database)
+
+
 def _copy_whole(layout: Layout, descriptor: int) -> None:
     for _ in range(_COPIES):
         if copy_once(layout.wal, descriptor) == wal_header(layout.wal):
@@ -214,9 +255,10 @@ def _copy_whole(layout: Layout, descriptor: int) -> None:
 def keep_aside(layout: Layout) -> None:
     """A log without its database must not meet a new one; it may hold what somebody wants back.
 
-    A link takes nothing away, should a successor have made database and log meanwhile.
+    A link takes nothing away, should a successor have made database and log meanwhile. One that has a second name
+    already is kept.
     """
-    if wal_header(layout.wal):
+    if wal_header(layout.wal) and layout.wal.stat().st_nlink == 1:
         os.link(layout.wal, layout.wal.with_name(f"{layout.wal.name}.lost-{now_us()}"))
 
 
@@ -245,10 +287,10 @@ def wal_header(path: Path) -> bytes:
     return read_fresh(path, _HEADER) or b""
 
 
-def first_mark(record: LockRecord, former: tuple[Owner, ...]) -> Mark:
-    """Our own mark, phase normal, naming the leaders not known to have ended."""
+def first_mark(record: LockRecord, former: tuple[Owner, ...], suspect: str = "") -> Mark:
+    """Our own mark, phase normal, naming the leaders not known to have ended; `suspect` until a new database stands."""
     unsettled = tuple(owner for owner in former if not has_ended(owner))
-    return Mark(record.term, 0, record.token, _owner(record), unsettled=unsettled)
+    return Mark(record.term, 0, record.token, _owner(record), unsettled=unsettled, suspect=plain(suspect))
 
 
 def _owner(record: LockRecord) -> Owner:

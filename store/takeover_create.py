@@ -1,8 +1,8 @@
 """The first database: made whole in a file of its own, then linked to its name.
 
 Rules: whoever is killed here, at any point, leaves either no database or a complete one. A link, unlike a rename,
-never replaces what is there, so a candidate that wakes up late cannot put an empty database over a successor's; an
-empty file at the name is refused, not removed, for the same reason.
+never replaces what is there, so a candidate that wakes up late cannot put an empty database over a successor's. An
+empty file, as damage leaves it, is replaced by a rename: that fails once a successor has removed what was made here.
 The page size is SQLite's 4096: a commit of one event changes a dozen pages and so writes 54 KB of log (75 KB with
 8192, 115 KB with 16384), all of which every reader takes in, while bulk intake and reading gained nothing from more.
 """
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import apsw
+
 from noroshi.store.disk import connect, create_new, sqlite_errors, sync_directory
 from noroshi.store.errors import DiskFailed, RoleTaken
 from noroshi.store.schema import migrate
@@ -22,18 +24,21 @@ PAGE_SIZE = 4096
 VFS = "unix-none"
 
 
-def create_database(database: Path, made: Path, look: Callable[[], None]) -> None:
+def create_database(
+    database: Path, made: Path, look: Callable[[], None], begin: Callable[[Path], None] | None = None
+) -> None:
     """Make `database`, by way of `made`, where there is none; `look` raises once we no longer lead.
 
-    Raises RoleTaken, DiskFailed, DiskFull, OSError.
+    `begin` fills the file where an empty database will not do. Raises RoleTaken, DiskFailed, DiskFull, OSError.
     """
-    if _exists(database):
+    size = _size(database)
+    if size:
         return
     os.close(create_new(made))
     try:
-        build(made)
+        (begin or build)(made)
         look()
-        link(made, database)
+        (link if size is None else replace)(made, database)
     except (DiskFailed, OSError):
         look()  # a successor removes our file: that is not the disk's fault
         raise
@@ -43,15 +48,11 @@ def create_database(database: Path, made: Path, look: Callable[[], None]) -> Non
     sync_directory(database.parent)
 
 
-def _exists(database: Path) -> bool:
+def _size(database: Path) -> int | None:
     try:
-        size = database.stat().st_size
+        return database.stat().st_size
     except FileNotFoundError:
-        return False
-    if not size:
-        hint = "remove it, or put a backup in its place"
-        raise DiskFailed("cannot lead", on=str(database), why="the file is empty; it is not noroshi's", hint=hint)
-    return True
+        return None
 
 
 def build(path: Path) -> None:
@@ -69,6 +70,18 @@ def build(path: Path) -> None:
     _sync(path)
 
 
+def change_made(path: Path, change: Callable[[apsw.Connection], None]) -> None:
+    """Change a file that `build` or `restore` made and nobody else knows yet; fsynced."""
+    connection = connect(path, VFS)
+    try:
+        with sqlite_errors(connection, path):
+            connection.pragma("locking_mode", "exclusive")
+            change(connection)
+    finally:
+        connection.close()  # which copies the log into the file
+    _sync(path)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -82,4 +95,12 @@ def link(made: Path, database: Path) -> None:
     try:
         os.link(made, database)
     except (FileNotFoundError, FileExistsError) as error:
+        raise RoleTaken("the role was taken by another candidate meanwhile", on=str(database)) from error
+
+
+def replace(made: Path, database: Path) -> None:
+    """Put the finished file in place of an empty one. RoleTaken where a successor removed it."""
+    try:
+        made.rename(database)
+    except FileNotFoundError as error:
         raise RoleTaken("the role was taken by another candidate meanwhile", on=str(database)) from error

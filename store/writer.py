@@ -3,7 +3,8 @@
 Role: `lead` takes the role over; `Writer.transaction` commits; `checkpoint_if_due` keeps the log short.
 Rules: leaving a transaction block normally means committed, fsynced and the lock record looked at again: only then
 may anything be acknowledged. Deposed and DiskFailed are final: the writer refuses everything afterwards and the
-process must end. DiskFull is not: what did not fit was rolled back, and the next transaction may succeed.
+process must end. Damaged, one of the latter, is left in the mark for the successor (damage.py). DiskFull is not final:
+what did not fit was rolled back, and the next transaction may succeed.
 
 Never open the database file by any other way in a process that has a Writer, not even to read it: closing any
 descriptor of a file drops all POSIX locks the process has on it, SQLite's exclusive lock among them. Read through
@@ -20,13 +21,14 @@ from typing import TypeVar
 import apsw
 import msgspec
 
-from noroshi.store.disk import connect, disk_errors, sqlite_errors
-from noroshi.store.errors import Deposed, DiskFailed, NoroshiError, RoleTaken
+from noroshi.store.disk import connect, disk_errors, name_damage, sqlite_errors
+from noroshi.store.errors import Damaged, Deposed, DiskFailed, NoroshiError, RoleTaken
 from noroshi.store.layout import Layout
 from noroshi.store.lock import LockRecord, read_lock
 from noroshi.store.mark import Owner
 from noroshi.store.process import has_ended
 from noroshi.store.schema import MIGRATIONS, migrate, version_of
+from noroshi.store.soundness import missing_tables
 from noroshi.store.tables import meta
 from noroshi.store.takeover import Identity, Role, take_over
 from noroshi.store.vfs import writes_here
@@ -49,11 +51,18 @@ _SETTINGS = (
 
 
 def lead(layout: Layout, identity: Identity) -> Writer:
-    """Take the role over and open the database for writing. Raises RoleTaken, DiskFull, DiskFailed."""
+    """Take the role over and open the database for writing. Raises RoleTaken, DiskFull, DiskFailed.
+
+    Damaged, one of the last, is for the next take-over to see to: the mark says so by then.
+    """
     with ExitStack() as undo:
         role = take_over(layout, identity)
         undo.callback(role.close)
-        connection = open_database(layout)
+        try:
+            connection = open_database(layout)
+        except Damaged as error:
+            role.mark.suspect(error.why)
+            raise
         writer = Writer(role, connection)
         undo.pop_all()
         undo.callback(writer.close)
@@ -131,6 +140,8 @@ class Writer:
         with self._final(), self._own_errors():
             self._look()
             migrate(self._connection)
+            if lost := missing_tables(self._connection):
+                raise self.damaged(lost)
         with self.transaction() as connection:
             meta.add_term(connection, self.term, identity.node, identity.endpoint, self.record.since_us)
 
@@ -184,6 +195,15 @@ class Writer:
     def former_ended(self, ended: Callable[[Owner], bool]) -> None:
         """Settle those of `unsettled` that, by what the caller knows of their nodes, have ended."""
         self._settle(tuple(owner for owner in self.unsettled if not ended(owner)))
+
+    def damaged(self, why: str) -> Damaged:
+        """What to raise for damage that somebody else has seen."""
+        return name_damage(why, self._layout.database)
+
+    def suspect(self, why: str) -> None:
+        """Somebody has found the database damaged: always raises Damaged; final, as if met here."""
+        with self._final():
+            raise self.damaged(why)
 
     def close(self) -> None:
         """Give the role up; the log stays as it is."""
@@ -245,4 +265,6 @@ class Writer:
             yield
         except (Deposed, DiskFailed) as error:
             self._ended = error
+            if isinstance(error, Damaged):
+                self._role.mark.suspect(error.why)
             raise

@@ -12,6 +12,8 @@ coordinator: external
 security: curve
 keys: keys
 limit: {count: 1000, within: 1m}
+backup: {every: 12h, keep: 7}
+retention: {size: 10GiB, logs: 30d, history: 730d}
 nodes:
   db1: {address: 127.0.0.1, port: 7400}
   db2: {address: 10.0.0.2, port: 7400}
@@ -83,6 +85,13 @@ CLUSTER_MISTAKES = [
     (in_cluster("security: on"), (3, 11), "must be text", '"on"'),
     (in_cluster("security: curve"), (3, 11), "needs keys", "keys: DIRECTORY"),
     (in_cluster("limit: {count: 5}"), (3, 8), "limit lacks 'within'", ""),
+    (in_cluster("backup: true"), (3, 9), "must be a mapping", ""),
+    (in_cluster("backup: {keep: 0}"), (3, 16), "from 1 to 100", ""),
+    (in_cluster("backup: {every: 9s}"), (3, 17), "from 10s to 30d", ""),
+    (in_cluster("retention: {size: 1MiB}"), (3, 19), "from 8MiB to 1TiB", ""),
+    (in_cluster("retention: {logs: 59m}"), (3, 19), "from 1h to 3650d", ""),
+    (in_cluster("retention: {history: 23h}"), (3, 22), "from 1d to 3650d", ""),
+    (in_cluster("retention: {age: 1d}"), (3, 13), "unknown key 'age'", ""),
     (in_cluster("keys: ~/keys"), (3, 7), "begins with '~'", "whole path"),
     ("cluster: a/b\nnodes: {a: {address: 10.0.0.1, port: 1}}\n", (1, 10), "holds '/'", "use letters"),
     (with_node("b: {address: 10.0.0.2}"), (4, 6), "lacks 'port'", ""),

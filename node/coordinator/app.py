@@ -1,7 +1,7 @@
 """The coordinator process: takes the role, then drains, decides, commits once, answers (design section 2).
 
 Exit status: 0 asked to stop, or the daemon's link closed; 3 another node leads; 4 deposed by a newer term; 5 the
-shared disk did not answer; 6 gave way to a node that hears more; 1 failed.
+shared disk did not answer; 6 gave way to a node that hears more; 7 the database is damaged; 1 failed.
 Rules: nothing is answered or sent before its turn is committed; an I/O error on the shared disk is final, a full disk
 is not: then nothing is acknowledged until there is space again.
 """
@@ -21,8 +21,9 @@ from pathlib import Path
 import zmq
 
 from noroshi.node.coordinator.candidate import Candidate
+from noroshi.node.coordinator.care import Care
 from noroshi.node.coordinator.deliveries import DeliverySockets
-from noroshi.node.coordinator.desk import Desk, Item, Term
+from noroshi.node.coordinator.desk import Desk, Item, Noticed, Term
 from noroshi.node.coordinator.former import has_ended, hold_for_life
 from noroshi.node.coordinator.intake import Asked, Intake
 from noroshi.node.coordinator.link import RETRY, Link, LinkClosed
@@ -30,14 +31,14 @@ from noroshi.node.coordinator.rivals import Rivals
 from noroshi.node.coordinator.search import BoundedSearch
 from noroshi.node.coordinator.turn import Turn
 from noroshi.node.coordinator.watchdog import Watchdog, limit_for
-from noroshi.node.exits import EXIT_DEPOSED, EXIT_ROLE_TAKEN, EXIT_YIELDED
+from noroshi.node.exits import EXIT_DAMAGED, EXIT_DEPOSED, EXIT_ROLE_TAKEN, EXIT_YIELDED
 from noroshi.node.wire import sockets
 from noroshi.node.wire.gate import Gate
 from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import Answer, Beat, Busy, Heard, Hold, Leading, Left, Positions, Refused, Views
 from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node
-from noroshi.store.errors import Deposed, DiskFull, NoroshiError
+from noroshi.store.errors import Damaged, Deposed, DiskFull, NoroshiError
 from noroshi.store.layout import Layout
 from noroshi.store.writer import Identity, Writer
 from noroshi.store.writer_checkpoint import WAL_LIMIT
@@ -126,6 +127,7 @@ class Coordinator:
         self._poller = zmq.Poller()
         self._deliveries = DeliverySockets(intake.socket.context, self._poller, term.cluster, keys)
         self._search = BoundedSearch()
+        self._care = Care(term, writer, watchdog)
         self._desk: Desk | None = None
         self._kept: list[Item] = []
         self._full_until = self._hold_until = 0.0
@@ -148,6 +150,9 @@ class Coordinator:
         except Deposed as error:
             log.error("%s", error)
             return EXIT_DEPOSED
+        except Damaged as error:
+            log.critical("%s", error)
+            return EXIT_DAMAGED
         except Yielded as error:
             log.error("%s", error)
             return EXIT_YIELDED
@@ -155,6 +160,7 @@ class Coordinator:
 
     def close(self) -> None:
         """Its own sockets; what it was given belongs to `run`."""
+        self._care.close()
         self._deliveries.close()
         self._wake.close()
 
@@ -178,10 +184,18 @@ class Coordinator:
         elif items or self._is_due():
             self._commit(items)
         self._checkpoint(idle=not items)
+        if time.monotonic() >= self._full_until:
+            self._look_after()
+
+    def _look_after(self) -> None:
+        try:
+            self._kept += self._care.step(time.monotonic(), now_us())
+        except DiskFull as error:
+            self._full([], error)
 
     def _checkpoint(self, idle: bool) -> None:
         size = self._writer.wal_size
-        if time.monotonic() < self._hold_until and size < HOLD_WAL:
+        if (time.monotonic() < self._hold_until or self._care.holding) and size < HOLD_WAL:
             return
         limit = limit_for(size)
         if size > WAL_LIMIT:
@@ -206,7 +220,8 @@ class Coordinator:
     def _patience(self) -> float:
         """How long the poll may wait, seconds."""
         deadline = None if self._desk is None else self._desk.next_deadline()
-        patience = IDLE if deadline is None else min(IDLE, max(0.0, deadline - time.monotonic()))
+        deadline = self._care.next_at() if deadline is None else min(deadline, self._care.next_at())
+        patience = min(IDLE, max(0.0, deadline - time.monotonic()))
         retry = self._deliveries.push()
         if self._link.lost:
             patience = min(patience, RETRY)
@@ -301,7 +316,7 @@ class Coordinator:
         for item in items:
             if isinstance(item, Asked):
                 self._intake.reply(item.route, refusal)
-            elif isinstance(item, Answer):
+            elif isinstance(item, Answer | Noticed):
                 self._kept.append(item)  # a node answers once; the rest comes again by itself
 
     def _split(self, items: list[Item], error: Exception) -> None:

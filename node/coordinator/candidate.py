@@ -18,7 +18,8 @@ from noroshi.node.core.claims import hears
 from noroshi.node.wire.messages import Beat, Busy, Views
 from noroshi.store.claims import ClaimFile
 from noroshi.store.config import Cluster
-from noroshi.store.errors import RoleTaken
+from noroshi.store.damage import work
+from noroshi.store.errors import Damaged, RoleTaken
 from noroshi.store.layout import Layout
 from noroshi.store.writer import Identity, Writer, lead
 
@@ -38,6 +39,7 @@ class Candidate:
         self._hears = 0
         self._leader_term = 0
         self._taken = ""
+        self._damage = False
 
     def win(self) -> Writer | None:
         """The role; None where another leads, and is heard or (external) is not ours to question."""
@@ -64,6 +66,12 @@ class Candidate:
         try:
             with self._watchdog.watch("taking over", limit):
                 return lead(self._layout, self._identity)
+        except Damaged as error:
+            if self._damage:
+                raise
+            self._damage = True
+            log.error("%s", error)
+            return self._try()  # which begins anew
         except RoleTaken as error:
             if str(error) != self._taken:
                 self._taken = str(error)
@@ -86,7 +94,10 @@ class Candidate:
 
 
 def _size(layout: Layout) -> int:
-    """Bytes of the log a take-over has to copy; the take-over itself meets what is wrong with it."""
+    """Bytes a take-over has to read or copy; the take-over itself meets what is wrong with them."""
+    size = 0
     with suppress(OSError):
-        return layout.wal.stat().st_size
-    return 0
+        size += layout.wal.stat().st_size
+    with suppress(OSError):
+        size += work(layout)
+    return size

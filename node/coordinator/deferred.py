@@ -30,7 +30,7 @@ class DeferredItems:
                 return self._streams.accept(connection, turn, node, batch, "deferred")
             case LineBatch():
                 taken = self._streams.take(connection, turn, node, batch, len(batch.parts), "deferred-logs")
-                self._lines.accept(connection, turn, node, LogBatch(batch.parts[taken.skip :]))
+                self._lines.accept(connection, turn, node, LogBatch(batch.parts[taken.skip :]), deferred=True)
             case OutcomeBatch():
                 taken = self._streams.take(connection, turn, node, batch, len(batch.answers), "outcomes")
                 for answer in batch.answers[taken.skip :]:

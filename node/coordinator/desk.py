@@ -40,12 +40,26 @@ from noroshi.node.wire.messages import (
 )
 from noroshi.store.config import Cluster
 from noroshi.store.connection import Connection
+from noroshi.store.damage import story
 from noroshi.store.layout import Layout
 from noroshi.store.tables import events, meta
 
 log = logging.getLogger(__name__)
 
-Item = Asked | Answer | Heard | Left | Views
+TOLD = "begun_told"
+"""The key in `meta` of the last story of a lost database that was told."""
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something the coordinator saw of its own doing, to be an event; OK only where it was not."""
+
+    event: str
+    state: str
+    supplement: str
+
+
+Item = Asked | Answer | Heard | Left | Views | Noticed
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,7 @@ class Desk:
         self.nodes.restore(connection, turn)
         self.notices.restore(connection)
         self.notifications.restore(connection, turn, self.nodes.states())
+        self.streams.restored = self.lines.restored = story(connection) is not None
         if meta.get(connection, "term") != str(self._term.term):
             self._begin_term(connection, turn)
 
@@ -98,10 +113,18 @@ class Desk:
         own = self._term
         meta.put(connection, "term", str(own.term))
         wrong = self.definitions.seed(connection, turn.at)
+        self._tell_story(connection, turn)
         self._seen(connection, turn, "coordinator", "OK", f"{own.node} leads, term {own.term}")
         if wrong is not None:
             self._seen(connection, turn, f"monitor/{own.node}/definitions", "ERROR", wrong)
         self._look_at_definitions(connection, turn)
+
+    def _tell_story(self, connection: Connection, turn: Turn) -> None:
+        """That the database was lost and begun again, once."""
+        begun = story(connection)
+        if begun is not None and meta.get(connection, TOLD) != str(begun.at):
+            meta.put(connection, TOLD, str(begun.at))
+            self._seen(connection, turn, "coordinator/database", "ERROR", str(begun))
 
     def _look_at_definitions(self, connection: Connection, turn: Turn) -> None:
         """A definition that names a node which left the cluster is told, and when it is mended (spec 7)."""
@@ -126,6 +149,8 @@ class Desk:
                 self.notifications.left(connection, turn, item.deliveries)
             case Views():
                 self.nodes.observe(connection, turn, item)
+            case Noticed():
+                self._noticed(connection, turn, item)
 
     def finish(self, connection: Connection, turn: Turn) -> None:
         """The end of a turn: what time alone brings, and what was only counted."""
@@ -165,6 +190,11 @@ class Desk:
         state, what = ("ERROR", "set aside until the next coordinator") if aside else ("WARNING", "ran out of time")
         what = f"pattern {pattern!r} {what}: simplify it"
         self._seen(connection, turn, f"monitor/{self._term.node}/definitions", state, what)
+
+    def _noticed(self, connection: Connection, turn: Turn, item: Noticed) -> None:
+        present = events.state_of(connection, item.event)
+        if item.state != "OK" or (present is not None and present.state != "OK"):
+            self._seen(connection, turn, item.event, item.state, item.supplement)
 
     def _seen(self, connection: Connection, turn: Turn, event: str, state: str, supplement: str) -> None:
         """An event of the coordinator's own."""

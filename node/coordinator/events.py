@@ -19,6 +19,8 @@ class EventStreams:
     def __init__(self, states: StateManager) -> None:
         self._states = states
         self._last: dict[bytes, int | None] = {}
+        self.restored = False
+        """The database was lost and begun again: a stream that it does not know may have been known before."""
 
     def accept(self, connection: Connection, turn: Turn, node: str, batch: EventBatch, kind: str) -> int:
         """Take what is new of a batch; the last sequence taken of its stream afterwards."""
@@ -39,10 +41,13 @@ class EventStreams:
     ) -> Take:
         """What of a batch of `count` items is new; it counts as taken, to be stored in this same transaction.
 
-        Packets get lost, so a deferred stream that was never seen begins at the oldest its node keeps.
+        Packets get lost, so a deferred stream that was never seen begins at the oldest its node keeps. After the loss
+        of a database any stream begins at its first: what is kept comes again, what is not is a gap.
         """
         last = self._position(connection, batch.stream)
         known = batch.oldest - 1 if last is None and kind != IMMEDIATE else last
+        if last is None and self.restored:
+            known = 0
         taken = take(batch.first, batch.oldest, count, known)
         if taken is None:
             return Take(count, last or 0)

@@ -38,10 +38,27 @@ class LogManager:
         self._gap, self._slow = gap, slow
         self._positions: dict[bytes, int | None] = {}
         self._sources: dict[tuple[str, str], tuple[int, int]] = {}
+        self.restored = False
+        """The database was lost and begun again: a sender may have to go back, once, to where it stands now."""
+        self._sent_back: set[bytes] = set()
 
-    def accept(self, connection: Connection, turn: Turn, node: str, batch: LogBatch) -> dict[bytes, int]:
-        """Take the parts that are new; where each stream stands afterwards."""
-        return {part.stream: self._accept_part(connection, turn, node, part) for part in batch.parts}
+    def accept(
+        self, connection: Connection, turn: Turn, node: str, batch: LogBatch, *, deferred: bool = False
+    ) -> dict[bytes, int]:
+        """Take the parts that are new; where each stream stands afterwards. What was `deferred` cannot go back."""
+        stands = {}
+        for part in batch.parts:
+            back = None if deferred else self._back(connection, part)
+            stands[part.stream] = self._accept_part(connection, turn, node, part) if back is None else back
+        return stands
+
+    def _back(self, connection: Connection, part: LogPart) -> int | None:
+        """Where a sender that is ahead of a restored database is sent back to, for the file may still have it."""
+        last = self._position(connection, part.stream)
+        if not self.restored or last is None or part.start <= last or part.stream in self._sent_back:
+            return None
+        self._sent_back.add(part.stream)
+        return last
 
     def _accept_part(self, connection: Connection, turn: Turn, node: str, part: LogPart) -> int:
         taken = take_part(part.start, part.end, self._position(connection, part.stream), part.ends)

@@ -26,14 +26,16 @@ def take(first: int, oldest: int, count: int, last: int | None) -> Take | None:
     """A batch holds sequences first .. first+count-1, its sender still keeps `oldest` on; `last` was taken before.
 
     None: ignore the batch, what comes before it is still to come. A stream never seen begins with its first batch.
+    Where items are lost but others before the batch are still kept, none of it is taken: the sender goes back to those.
     """
     known = first - 1 if last is None else last
     end = first + count - 1
     if first <= known + 1:
         return Take(min(max(known + 1 - first, 0), count), max(known, end))
     if oldest > known + 1:
-        start = max(first, oldest)
-        return Take(start - first, max(end, start - 1), lost=start - known - 1)
+        if first > oldest:
+            return Take(count, oldest - 1, lost=oldest - known - 1)
+        return Take(oldest - first, max(end, oldest - 1), lost=oldest - known - 1)
     return None
 
 

@@ -287,7 +287,7 @@ class Follower:
     def _trim(self, position: int) -> None:
         """What cannot be read again is sent with the part of it that the receiver lacks."""
         self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
-        if self.pending:
+        if self.pending and self.pending[0].part.start < position:
             part = self.pending[0].part
             first = bisect_right(part.ends, position)
             rest = {"lines": part.lines[first:], "ends": part.ends[first:]}

@@ -8,6 +8,7 @@ same for editors; the tests hold both together.
 
 from noroshi.store.config.bounds import Bounds
 from noroshi.store.config.cluster import Cluster, Heartbeat, NodeAddress, load_cluster, parse_cluster
+from noroshi.store.config.keeping import Backups, Retention
 from noroshi.store.config.monitors import MONITORS
 from noroshi.store.config.node import (
     DefaultDestination,
@@ -22,6 +23,7 @@ from noroshi.store.config.signals import SignalRule
 
 __all__ = [
     "MONITORS",
+    "Backups",
     "Bounds",
     "Cluster",
     "DefaultDestination",
@@ -31,6 +33,7 @@ __all__ = [
     "NodeAddress",
     "NodeConfig",
     "NotifierConfig",
+    "Retention",
     "SignalRule",
     "check_pair",
     "load_cluster",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from noroshi.store import kinds, validation, yamlfile
+from noroshi.store.config.keeping import BACKUPS, RETENTION, Backups, Retention, backups, retention
 from noroshi.store.definitions import LIMIT
 from noroshi.store.model import Limit
 from noroshi.store.validation import Field, Given, Report, Rule, record
@@ -75,6 +76,8 @@ class Cluster:
     keys: Path | None = None
     limit: Limit | None = None
     """No more notifications than that, all definitions together."""
+    backup: Backups | None = BACKUPS
+    retention: Retention = RETENTION
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -174,6 +177,8 @@ _CLUSTER = record(
         "security": Field(kinds.choice("security", "none", "curve"), "none"),
         "keys": Field(kinds.path("keys"), None),
         "limit": Field(LIMIT, None),
+        "backup": Field(backups, BACKUPS),
+        "retention": Field(retention, RETENTION),
     },
     lambda cluster, **rest: Cluster(cluster, **rest),
     [Rule(("security", "keys"), _keys_for_curve)],

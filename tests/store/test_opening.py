@@ -30,7 +30,7 @@ def test_a_newer_schema_is_refused_without_raising_the_term(old: Writer, layout:
 
 def test_an_empty_file_is_not_taken_for_a_database(layout: Layout) -> None:
     layout.database.touch()
-    with pytest.raises(DiskFailed, match="the file is empty"):
+    with pytest.raises(DiskFailed, match="the file is empty, and nobody has led"):
         lead(layout)
     assert layout.database.exists()
 

@@ -16,7 +16,7 @@ from stores import balances, drop_lock, lead, look_at, move, open_accounts
 
 from noroshi.store import writer, writer_checkpoint
 from noroshi.store.disk import name_sqlite_error
-from noroshi.store.errors import Deposed, DiskFailed, DiskFull, RoleTaken
+from noroshi.store.errors import Damaged, Deposed, DiskFailed, DiskFull, RoleTaken
 from noroshi.store.layout import Layout
 from noroshi.store.lock import is_held, read_lock
 from noroshi.store.mark import Phase, read_mark
@@ -323,8 +323,8 @@ def test_a_truncation_that_fails_is_final(layout: Layout, leader: Writer, failin
         (apsw.IOError("x"), errno.EDQUOT, DiskFull),
         (apsw.IOError("x"), errno.ENOSPC, DiskFull),
         (apsw.IOError("x"), errno.EIO, DiskFailed),
-        (apsw.CorruptError("x"), 0, DiskFailed),
-        (apsw.NotADBError("x"), 0, DiskFailed),
+        (apsw.CorruptError("x"), 0, Damaged),
+        (apsw.NotADBError("x"), 0, Damaged),
         (apsw.ReadOnlyError("x"), 0, DiskFailed),
         (apsw.CantOpenError("x"), 0, DiskFailed),
         (apsw.BusyError("x"), 0, RoleTaken),

@@ -11,6 +11,7 @@ from yaml_cases import CLUSTER, CLUSTER_MISTAKES, NODE, NODE_MISTAKES, SMALL_NOD
 from noroshi.node.monitors.registry import MONITORS as RUNNING
 from noroshi.store.config import (
     MONITORS,
+    Backups,
     Bounds,
     Cluster,
     DefaultDestination,
@@ -19,6 +20,7 @@ from noroshi.store.config import (
     LogRule,
     NodeAddress,
     NotifierConfig,
+    Retention,
     SignalRule,
     check_pair,
     load_cluster,
@@ -60,9 +62,16 @@ def test_a_cluster_with_everything(tmp_path: Path) -> None:
         security="curve",
         keys=tmp_path / "keys",
         limit=Limit(1000, 60.0),
+        backup=Backups(43_200.0, 7),
+        retention=Retention(10 * 1024**3, 30 * 86_400.0, 730 * 86_400.0),
     )
     assert cluster.names == ("db1", "db2")
     assert (cluster.heartbeat.suspect_time, cluster.heartbeat.down_time) == (1.5, 3.0)
+
+
+def test_no_backups_are_made_where_the_file_says_so(tmp_path: Path) -> None:
+    file = write(tmp_path, "cluster: x\nbackup: false\nnodes: {a: {address: 10.0.0.1, port: 1}}\n")
+    assert load_cluster(file).backup is None
 
 
 def test_what_is_left_out_of_a_cluster_has_the_documented_default(tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""A damaged database: how a candidate makes sure of it, keeps it aside, and what it begins with in its place.
+
+Role: the judgement and the files; takeover.py puts the steps in order.
+Rules:
+- A leader that meets damage says so in its mark and ends. Nobody's word alone sets a database aside: the next
+  candidate reads the whole of it, afresh. What is empty or gone needs no second look.
+- Nothing is deleted: database and log get a second name first. `sqlite3 FILE .recover` takes such a pair.
+- For readers the exchange is: old pair, then no database (an empty file), then the new log, then the new mark, then the
+  new database. So no reading that holds has seen parts of both.
+- An empty file replaces the database by a rename that fails for a candidate that was overtaken (takeover.py). A former
+  leader that still lives writes to the file kept aside, which hurts nobody.
+- The story is written into the new database before it gets its name, so that it is told even when this leader dies
+  before its first commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from noroshi.store.backup import backups, restore
+from noroshi.store.clock import now_us, stamp, to_iso
+from noroshi.store.disk import read_fresh, sync_directory
+from noroshi.store.errors import DamagedRead, DiskFailed, NoDatabase, ReadFailed
+from noroshi.store.layout import Layout
+from noroshi.store.mark import read_mark
+from noroshi.store.reader import SharedReader
+from noroshi.store.soundness import integrity
+from noroshi.store.tables import meta
+from noroshi.store.takeover_create import build, change_made
+
+log = logging.getLogger(__name__)
+
+BEGUN = "begun"
+"""The key in `meta` of the last Story."""
+
+
+class Story(msgspec.Struct, frozen=True):
+    """How this database began after another one was lost. Instants in microseconds UTC, 0 where there is none.
+
+    `aside`: the file the damaged one is kept in; `backup`: what was begun from; both empty where there is none.
+    """
+
+    why: str
+    at: int
+    aside: str = ""
+    backup: str = ""
+    taken_at: int = 0
+
+    def __str__(self) -> str:
+        kept = f"kept as {self.aside}" if self.aside else "nothing of it is left"
+        begun = f"begun from {self.backup}, last written {to_iso(self.taken_at)}" if self.backup else "begun empty"
+        return f"{self.why}; {kept}; {begun}; what came since is missing unless its node still had it"
+
+
+def story(connection: apsw.Connection) -> Story | None:
+    """How this database began, None where it was not after a loss."""
+    found = meta.get(connection, BEGUN)
+    return None if found is None else msgspec.json.decode(found, type=Story)
+
+
+# --- making sure ----------------------------------------------------------------------------------------------------
+
+
+def judge(layout: Layout, *, led_before: bool) -> str:
+    """What is wrong with the database, so that another has to be begun; empty where nothing is. Raises OSError."""
+    try:
+        size = layout.database.stat().st_size
+    except FileNotFoundError:
+        return "the database is gone" if led_before else ""
+    if not size:
+        return "the database is empty"
+    mark = read_mark(layout.mark).mark
+    if mark is None or not mark.suspect:
+        return ""
+    log.warning("the database is suspected (%s): the whole of it is checked now", mark.suspect)
+    found = verify(layout)
+    if not found:
+        log.warning("it is sound after all; should this come again, look at the memory of %s", mark.owner.node)
+    return found
+
+
+def verify(layout: Layout) -> str:
+    """Read the whole database afresh; what is wrong with it, empty where nothing is or where it cannot be told."""
+    try:
+        return SharedReader(layout).query(integrity)
+    except DamagedRead as error:
+        return error.why
+    except (ReadFailed, NoDatabase) as error:
+        log.warning("cannot tell whether the database is damaged: %s", error)
+        return ""
+
+
+def work(layout: Layout) -> int:
+    """Bytes that a take-over may have to read or copy for this, for whoever sets it a time limit. Raises OSError."""
+    with suppress(FileNotFoundError):
+        size = layout.database.stat().st_size
+        mark = read_mark(layout.mark).mark
+        if size and (mark is None or not mark.suspect):
+            return 0
+        return size + sum(path.stat().st_size for path in backups(layout)[:1])
+    return sum(path.stat().st_size for path in backups(layout)[:1])
+
+
+# --- keeping aside, beginning anew ----------------------------------------------------------------------------------
+
+
+def has_content(path: Path) -> bool:
+    return bool(read_fresh(path, 1))
+
+
+def keep_aside(layout: Layout) -> str:
+    """Give the damaged database and its log a second name that says when, durably; the database's, or empty."""
+    if not has_content(layout.database):
+        return _kept_before(layout)
+    name = f"{layout.database.name}.damaged-{stamp(now_us())}"
+    aside = layout.shared / name
+    os.link(layout.database, aside)
+    if has_content(layout.wal):
+        os.link(layout.wal, aside.with_name(f"{name}-wal"))
+    sync_directory(layout.shared)
+    return name
+
+
+def _kept_before(layout: Layout) -> str:
+    """By a candidate that ended between keeping it and beginning anew."""
+    mark = read_mark(layout.mark).mark
+    kept = sorted(path.name for path in layout.shared.glob(f"{layout.database.name}.damaged-*Z"))
+    return kept[-1] if kept and mark is not None and mark.suspect else ""
+
+
+def begin(layout: Layout, made: Path, why: str, aside: str) -> None:
+    """Fill the file `made` with the newest backup that is sound, or with nothing, and with the story."""
+    for backup in backups(layout):
+        try:
+            taken_at = restore(backup, made)
+        except (DiskFailed, ReadFailed) as error:
+            log.error("%s", error)
+            os.truncate(made, 0)
+            continue
+        told = Story(why, now_us(), aside, backup.name, taken_at)
+        break
+    else:
+        build(made)
+        told = Story(why, now_us(), aside)
+    change_made(made, lambda connection: meta.put(connection, BEGUN, msgspec.json.encode(told).decode()))
+    log.error("the database is lost: %s", told)

@@ -1,0 +1,126 @@
+"""The check in the background: finds damage, takes a busy database for what it is."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from stores import lead
+
+from noroshi.store import checking
+from noroshi.store.checking import check
+from noroshi.store.layout import Layout
+from noroshi.store.reader import SharedReader
+from noroshi.store.tables import events, logs, nodes
+from noroshi.store.writer import Writer
+
+LINES = 30_000
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database whose log is checked in pieces."""
+    layout = Layout(tmp_path_factory.mktemp("filled"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noroshi.store.writer.VFS", "unix-none")
+        with lead(layout) as leader:
+            fill(leader, LINES)
+            assert leader.checkpoint_if_due(idle=True)
+    return layout.database.read_bytes()
+
+
+def fill(leader: Writer, lines: int) -> None:
+    with leader.transaction() as connection:
+        node = nodes.node_id(connection, "db1")
+        source = nodes.source_id(connection, node, "/var/log/app")
+        logs.add_lines(connection, [(source, number, number, f"line {number}" * 5) for number in range(lines)])
+        for number in range(300):
+            what = {"event": f"app/{number}", "category": "user", "state": "ERROR", "supplement": "s"}
+            event = events.add_event(connection, **what, node=node, observed_at=number, stored_at=number)
+            events.set_state(connection, event)
+
+
+@pytest.fixture
+def there(filled: bytes, tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.database.write_bytes(filled)
+    return layout
+
+
+def test_a_sound_database_is_sound_also_in_small_pieces(there: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "BIG", 100)
+    monkeypatch.setattr(checking, "_MOST", 150)
+    pieces: list[None] = []
+    assert check(there, lambda: pieces.append(None)) == ""
+    assert len(pieces) > LINES / 150
+
+
+def test_every_index_of_every_table_can_be_checked_in_pieces(there: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite refuses INDEXED BY where its planner cannot use the index."""
+    monkeypatch.setattr(checking, "BIG", -1)
+    tables = SharedReader(there).query(checking._tables)
+    big = {table.name: table for table in tables if table.big}
+    assert {"logs", "events", "notifications", "attempts"} <= set(big)
+    assert any(condition != "true" for table in big.values() for *_, condition in table.indexes)
+    for table in big.values():
+        SharedReader(there).query(lambda connection, table=table: checking._check_piece(connection, table, 0, 10))  # type: ignore[misc]
+
+
+def test_a_row_that_an_index_lacks_is_found(there: Layout, layout: Layout) -> None:
+    with lead(there) as leader:
+        with leader.transaction() as connection:
+            connection.execute("PRAGMA writable_schema=on")
+            root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'logs_time'").get
+            connection.execute("DELETE FROM sqlite_schema WHERE name = 'logs_time'")
+        leader.checkpoint_if_due(idle=True)
+    with lead(there) as leader:
+        with leader.transaction() as connection:
+            connection.execute("DELETE FROM logs WHERE id = 25000")
+            connection.execute("INSERT INTO logs VALUES (25000, 1, 77, 77, 'not in the index')")
+            connection.execute("PRAGMA writable_schema=on")
+            sql = "CREATE INDEX logs_time ON logs (observed_at)"
+            connection.execute("INSERT INTO sqlite_schema VALUES ('index', 'logs_time', 'logs', ?, ?)", (root, sql))
+        leader.checkpoint_if_due(idle=True)
+    assert check(there) == "table logs: row 25000 is missing from index logs_time"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_page_overwritten_anywhere_in_tables_or_indexes_is_found(there: Layout, seed: int) -> None:
+    data = bytearray(there.database.read_bytes())
+    page = random.Random(seed).randrange(60, len(data) // 4096)  # past the many tables of one page
+    data[page * 4096 : page * 4096 + 4096] = random.Random(seed).randbytes(4096)
+    there.database.write_bytes(data)
+    assert check(there) != ""
+
+
+def test_a_cut_file_is_found(there: Layout) -> None:
+    there.database.write_bytes(there.database.read_bytes()[: 4096 * 100])
+    assert check(there) != ""
+
+
+def test_a_busy_database_is_checked_and_found_sound(there: Layout, layout: Layout) -> None:
+    """The mark changes hundreds of times a second."""
+    ended = threading.Event()
+    with lead(there) as leader:
+        turns = 0
+
+        def work() -> None:
+            nonlocal turns
+            while not ended.is_set():
+                with leader.transaction() as connection:
+                    logs.add_lines(connection, [(1, turns, turns, "busy" * 20)] * 20)
+                    connection.execute("DELETE FROM logs WHERE id = ?", (turns,))
+                leader.checkpoint_if_due(idle=True)
+                turns += 1
+                ended.wait(0.02)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            assert check(there) == ""
+        finally:
+            ended.set()
+            thread.join()
+        assert turns > 3

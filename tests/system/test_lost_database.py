@@ -1,0 +1,149 @@
+"""The database of a running cluster is lost: a new one, told as an event, and what nodes still have comes again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from waiting import wait_until
+
+from noroshi.store import views
+from noroshi.store.backup import write_backup
+from noroshi.store.reader import SharedReader
+from noroshi.store.retention import used
+
+pytestmark = pytest.mark.slow
+
+DEFINITIONS = """
+events:
+  - name: app
+    match: {event: "told/**"}
+    notify: [{priority: 1, node: a, procedure: process, application: ["{a}"]}]
+"""
+
+
+def write_lines(running: Cluster, node: str, numbers: range) -> None:
+    with running.nodes[node].log.open("a") as log:
+        log.writelines(f"line {number} of {node}\n" for number in numbers)
+
+
+def numbers(running: Cluster, node: str) -> list[int]:
+    return [int(event.event.split("/")[2]) for event in running.events(f"app/{node}/*")]
+
+
+def lines(running: Cluster, node: str) -> list[int]:
+    return [int(line.split()[1]) for line in running.lines(node)]
+
+
+def overwrite_page_with(database: Path, text: bytes) -> None:
+    """The head of the page in which `text` stands becomes garbage."""
+    data = database.read_bytes()
+    page = data.index(text) // 4096 * 4096
+    with database.open("r+b") as file:
+        file.seek(page)
+        file.write(b"\xff" * 12)
+
+
+def test_found_in_the_background_and_nothing_that_the_nodes_have_is_lost_or_doubled(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "c", ("a", "b"), definitions=DEFINITIONS) as running:
+        running.start()
+        leader = running.await_up()
+
+        def more(span: range) -> None:
+            for node in running.names:
+                write_lines(running, node, span)
+                for number in span:
+                    running.raise_on(node, f"app/{node}/{number}", "ERROR")
+            for node in running.names:
+                wait_until("lines", lambda node=node: lines(running, node) == list(range(span.stop)))
+                wait_until("events", lambda node=node: numbers(running, node) == list(range(span.stop)))
+
+        more(range(50))
+        write_backup(running.layout, running.layout.backup)
+        more(range(50, 100))
+        wait_until("a checkpoint", lambda: b"line 90 of b" in running.layout.database.read_bytes())
+        harmed = running.layout.database.stat().st_ino
+        overwrite_page_with(running.layout.database, b"line 90 of b")
+        process = running.coordinator_process(leader.node)
+        assert process is not None
+        process.kill()
+        wait_until("it is told", lambda: running.states().get("coordinator/database") == "ERROR", 30)
+        new = running.await_leader(not_term=leader.term)
+        assert new.term >= leader.term + 2, "one that led and found it, one that began anew"
+        told = running.events("coordinator/database")[-1].supplement
+        aside = next(running.layout.shared.glob("noroshi.db.damaged-*Z"))
+        assert aside.name in told
+        assert "begun from noroshi.db, last written 20" in told
+        assert aside.stat().st_ino == harmed
+        for node in running.names:  # a sender says where it stands when it has something to send
+            write_lines(running, node, range(100, 101))
+            running.raise_on(node, f"app/{node}/100", "ERROR")
+        for node in running.names:
+            wait_until("all lines", lambda node=node: lines(running, node) == list(range(101)), 20)
+            wait_until("all events", lambda node=node: sorted(numbers(running, node)) == list(range(101)), 20)
+        assert {event.count for event in running.events("app/**")} == {1}
+        assert not any(name.endswith("/streams") for name in running.states()), "there was no gap"
+        running.raise_on("b", "told/x", "ERROR")
+        wait_until("the definitions are there", lambda: [call[1] for call in running.nodes["a"].told()] == ["told/x"])
+        terms = running.query(views.terms) or ()
+        assert [term.term for term in terms][-1] == new.term
+
+
+@pytest.mark.parametrize("harm", ["cut", "emptied"])
+def test_met_at_a_start_without_a_backup(tmp_path: Path, harm: str) -> None:
+    with Cluster(tmp_path / "c", ("a", "b"), definitions=DEFINITIONS) as running:
+        running.start()
+        old = running.await_up()
+        for number in range(20):
+            running.raise_on("a", f"app/a/{number}", "ERROR")
+        wait_until("events", lambda: numbers(running, "a") == list(range(20)))
+        for name in running.names:
+            running.kill(name)
+        database = running.layout.database
+        os.truncate(database, 0 if harm == "emptied" else database.stat().st_size // 2)
+        running.start()
+        new = running.await_up()
+        assert new.term > old.term
+        assert running.states()["coordinator/database"] == "ERROR"
+        assert "begun empty" in running.events("coordinator/database")[0].supplement
+        running.raise_on("a", "told/x", "ERROR")
+        wait_until("seeded definitions", lambda: [call[1] for call in running.nodes["a"].told()] == ["told/x"])
+        wait_until("what is kept came again", lambda: sorted(numbers(running, "a")) == list(range(20)))
+        assert {event.count for event in running.events("app/**")} == {1}
+
+
+def test_backups_are_made_and_the_size_is_kept_under_load(tmp_path: Path) -> None:
+    extra = "backup: {every: 10s, keep: 1}\nretention: {size: 8MiB}\n"
+    with Cluster(tmp_path / "c", ("a",), cluster_extra=extra) as running:
+        running.start()
+        running.await_up()
+        count, size = 0, 8 * 1024 * 1024
+        probes = 0
+
+        def in_use() -> int:
+            return SharedReader(running.layout).query(used)
+
+        def newest_backup() -> str | None:
+            return max((path.name for path in running.layout.backup.parent.glob("noroshi-*.db")), default=None)
+
+        def load() -> bool:
+            """More lines, and an event that has to be stored meanwhile."""
+            nonlocal count, probes
+            with running.nodes["a"].log.open("a") as log:
+                log.writelines(f"line {number} {'x' * 180}\n" for number in range(count, count + 5000))
+            count += 5000
+            probes += 1
+            running.raise_on("a", f"probe/{probes}", "ERROR")
+            wait_until("stored while lines go", lambda: f"probe/{probes}" in running.states(), 5)
+            return (running.query(views.log_bounds) or views.LogBounds(0, 0)).first > 20_000
+
+        wait_until("lines have gone", load, 40)
+        wait_until("a backup", newest_backup, 20)
+        wait_until("the last line", lambda: running.lines("a")[-1:] == [f"line {count - 1} {'x' * 180}"], 20)
+        wait_until("the size holds", lambda: in_use() <= size, 20)
+        kept = [int(line.split()[1]) for line in running.lines("a")]
+        assert kept == list(range(kept[0], count)), "the oldest go, and no other"
+        assert len(running.events("probe/*")) == probes
+        assert running.states().get("coordinator/backup") in (None, "OK")
