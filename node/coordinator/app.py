@@ -220,8 +220,8 @@ class Coordinator:
     def _patience(self) -> float:
         """How long the poll may wait, seconds."""
         deadline = None if self._desk is None else self._desk.next_deadline()
-        deadline = self._care.next_at() if deadline is None else min(deadline, self._care.next_at())
-        patience = min(IDLE, max(0.0, deadline - time.monotonic()))
+        care = max(self._care.next_at(), self._full_until)
+        patience = min(IDLE, max(0.0, min(care, care if deadline is None else deadline) - time.monotonic()))
         retry = self._deliveries.push()
         if self._link.lost:
             patience = min(patience, RETRY)

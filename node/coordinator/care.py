@@ -45,6 +45,8 @@ SHARE, SHARE_PRESSED, PRESSED = 0.1, 0.5, 1.05
 """Of the time, what retention takes, and what it takes past so much of the size."""
 HOLD_MOST = 600.0
 """Seconds for which a backup may put checkpoints off."""
+ENDS = 1.0
+"""Seconds that a helper gets to end."""
 AGAIN = 600.0
 """Seconds after which a backup that failed is tried again, at most."""
 
@@ -107,9 +109,12 @@ class Helper:
         return None
 
     def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+        """Its input ends with us as well; one that a disk holds up is not waited for."""
+        if self._process is None:
+            return
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=ENDS)
 
     def _start(self, now: float) -> Found | None:
         command = [sys.executable, "-m", "noroshi.store.care", self._what, str(self._layout.shared)]
@@ -172,6 +177,7 @@ class Purge:
         """A batch, where one is due. Not while the log is long: a batch makes it longer."""
         if now < self.next_at:
             return
+        self.next_at = now + LOOK  # also after a disk that was full
         if self._writer.wal_size > 2 * WAL_LIMIT:
             self.next_at = now + 1.0
             return
@@ -183,7 +189,6 @@ class Purge:
             batch = self._retention.batch(connection, at if now >= self._ages_from else 0, self._rows)
         took = time.monotonic() - now
         if batch.done:
-            self.next_at = now + LOOK
             return
         self._rows = round(min(max(self._rows * TARGET / max(took, 1e-4), self._rows / 2), self._rows * 2))
         self._rows = min(max(self._rows, ROWS_LEAST), ROWS_MOST)

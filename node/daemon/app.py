@@ -82,6 +82,7 @@ class Daemon:
         self._raising: set[asyncio.Task[None]] = set()
         self._spools: list[Spool] = []
         self._logs_hold = False
+        self._monitoring: Monitoring | None = None
         self._expire_at = 0.0
 
     async def run(self) -> None:
@@ -130,6 +131,7 @@ class Daemon:
             node=self._node.node,
             incarnation=self._incarnation,
             keys=self._keys,
+            forgotten=self._say_again,
         )
         self._task(parts, self._sender.run())
         self._task(parts, self._deferring.at_once.run())
@@ -138,9 +140,9 @@ class Daemon:
         parts.push_async_callback(agent.close)
         parts.callback(self._deferring.data.close)
         self._task(parts, DropBox(self._node.state / "drop", self._intake).run())
-        monitoring = Monitoring.of(self._node, self._raise_event)
-        monitoring.start()
-        parts.push_async_callback(monitoring.stop)
+        self._monitoring = Monitoring.of(self._node, self._raise_event)
+        self._monitoring.start()
+        parts.push_async_callback(self._monitoring.stop)
         parts.callback(SignalEvents(self._node.signals, self._raise_event).close)
         # Last opened, first closed: the goodbye goes out before anything else of this node ends.
         self._packet_task = self._task(parts, self._packets.run())
@@ -152,6 +154,10 @@ class Daemon:
             gate = Gate(cast("zmq.Context[zmq.Socket[bytes]]", context), self._keys)
             gate.start()
             parts.callback(gate.stop)
+
+    def _say_again(self) -> None:
+        if self._monitoring is not None:
+            self._monitoring.say_again()
 
     async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
         limits = Limits(self._node.spool.size, self._node.spool.age)

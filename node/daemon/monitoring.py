@@ -80,6 +80,12 @@ class Monitoring:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def say_again(self) -> None:
+        """The coordinator's database was lost: what is now so is said once more, at each monitor's next look."""
+        self._told.again()
+        for name in self._monitors:
+            self.pool.again(name)
+
     # --- from the threads -----------------------------------------------------------------------------------------
 
     def _deliver(self, name: str, outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -48,7 +49,10 @@ class Sender:
         incarnation: bytes,
         timeout: float = TIMEOUT,
         keys: Keyring | None = None,
+        forgotten: Callable[[], None] = lambda: None,
     ) -> None:
+        """`forgotten` is called, once a leader, where it lacks what one before it took: its database was lost."""
+        self._forgotten, self._forgetful = forgotten, 0
         self.acknowledged = 0
         """Events taken by a coordinator since the start."""
         self._spool, self._context, self._timeout, self._keys = spool, context, timeout, keys
@@ -109,11 +113,18 @@ class Sender:
             return self._retry("an acknowledgement of another stream")
         self._spool.acknowledge(batch.stream, position)
         if position < batch.first:
+            self._forgot()
             return self._retry(f"it stands at {position}, this node sends from {batch.first}")
         self.acknowledged += min(position, batch.last) - batch.first + 1
         self._instead = {at: report for at, report in self._instead.items() if at[1] > position}
         self._note("")
         return self._sending.advanced()
+
+    def _forgot(self) -> None:
+        term = self._leader[1] if self._leader else 0
+        if term != self._forgetful:
+            self._forgetful = term
+            self._forgotten()
 
     async def _refused(self, batch: Batch, reply: Refused) -> Next:
         if reply.code != "bad-message":

@@ -72,6 +72,11 @@ class Told:
         else:
             self._said.setdefault(news.monitor, {})[name] = (news.observation.state, news.observation.supplement)
 
+    def again(self) -> None:
+        """Everything is to be said once more, as after a restart: whoever heard it may have lost it."""
+        self.left = {monitor: set(names) for monitor, names in self.not_ok().items()}
+        self._said = {}
+
     def not_ok(self) -> dict[str, list[str]]:
         """The names to remember, by monitor."""
         bad = {monitor: set(names) for monitor, names in self.left.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from stores import lead
 
 from noroshi.store import checking
 from noroshi.store.checking import check
+from noroshi.store.connection import Connection
+from noroshi.store.errors import ReadFailed
 from noroshi.store.layout import Layout
 from noroshi.store.reader import SharedReader
 from noroshi.store.tables import events, logs, nodes
@@ -100,27 +101,43 @@ def test_a_cut_file_is_found(there: Layout) -> None:
     assert check(there) != ""
 
 
-def test_a_busy_database_is_checked_and_found_sound(there: Layout, layout: Layout) -> None:
-    """The mark changes hundreds of times a second."""
-    ended = threading.Event()
+def test_a_busy_database_is_checked_and_found_sound(
+    there: Layout, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark changes between two pieces, and within each that is not small."""
+    real, tried = checking._check_piece, []
+    monkeypatch.setattr(checking, "_PATIENCE", 0.01)
     with lead(there) as leader:
-        turns = 0
 
         def work() -> None:
-            nonlocal turns
-            while not ended.is_set():
-                with leader.transaction() as connection:
-                    logs.add_lines(connection, [(1, turns, turns, "busy" * 20)] * 20)
-                    connection.execute("DELETE FROM logs WHERE id = ?", (turns,))
-                leader.checkpoint_if_due(idle=True)
-                turns += 1
-                ended.wait(0.02)
+            with leader.transaction() as connection:
+                logs.add_lines(connection, [(1, 1, 1, "busy" * 20)] * 20)
+                connection.execute("DELETE FROM logs WHERE id = (SELECT max(id) - 100 FROM logs)")
+            assert leader.checkpoint_if_due(idle=True)
 
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            assert check(there) == ""
-        finally:
-            ended.set()
-            thread.join()
-        assert turns > 3
+        def disturbed(connection: Connection, table: checking._Table, after: int, rows: int) -> tuple[int | None, str]:
+            tried.append(rows)
+            if rows > 5000:
+                work()
+            return real(connection, table, after, rows)
+
+        monkeypatch.setattr(checking, "_check_piece", disturbed)
+        assert check(there, work) == ""
+    assert min(tried) <= 5000 < max(tried)
+
+
+def test_a_database_that_never_rests_is_an_error_and_no_damage(
+    there: Layout, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "_PATIENCE", 0.01)
+    with lead(there) as leader:
+
+        def disturbed(*piece: object) -> tuple[int | None, str]:
+            with leader.transaction() as connection:
+                logs.add_lines(connection, [(1, 1, 1, "busy")])
+            assert leader.checkpoint_if_due(idle=True)
+            return None, "moving"
+
+        monkeypatch.setattr(checking, "_check_piece", disturbed)
+        with pytest.raises(ReadFailed, match="the database was changing"):
+            check(there)

@@ -309,15 +309,20 @@ def test_a_body_of_another_version_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_a_coordinator_with_a_restored_database_gets_again_what_is_kept(tmp_path: Path) -> None:
+    forgotten: list[None] = []
+
     async def test(link: Link, coordinator: Coordinator) -> None:
+        link.sender._forgotten = lambda: forgotten.append(None)
         await link.raise_states(*numbered(20))
         await link.sent()
+        assert forgotten == []
         for reports in coordinator.taken.values():
             del reports[12:]
         await link.raise_states("20")
         await link.sent()
 
     assert scenario(tmp_path, test).states() == numbered(21)
+    assert len(forgotten) == 1, "so that the monitors say again what is now so"
 
 
 def test_an_answer_that_takes_nothing_is_no_busy_loop(tmp_path: Path) -> None:

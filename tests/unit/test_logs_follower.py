@@ -130,6 +130,23 @@ def test_a_receiver_that_takes_nothing_is_not_asked_at_once(log: Make) -> None:
     assert not one.follower.may_send(100.0 + NO_PROGRESS / 2) and one.follower.may_send(100.0 + NO_PROGRESS)
 
 
+def test_what_is_gone_before_what_cannot_be_read_again_stays_a_gap(log: Make) -> None:
+    """The receiver's database was restored, and the file is no longer there."""
+    one = log(b"1\n2\n")
+    one.read()
+    one.follower.sending()
+    one.follower.taken(4, 0)
+    one.append(b"3\n")
+    one.read()
+    one.follower.sending()
+    one.follower.end()
+    one.follower.taken(2, 0)
+    assert one.parts == [(4, 6, ["3"])]
+    one.follower.sending()
+    one.follower.taken(6, 0)
+    assert one.follower.drained
+
+
 def test_what_cannot_be_read_again_is_still_sent(log: Make) -> None:
     one = log(b"1\n2\n")
     one.read()

@@ -112,6 +112,16 @@ def test_after_a_restart_all_is_said_again_and_what_is_not_there_any_more_ends(t
     assert (ended.monitor, ended.observation.name) == ("", "monitor/db1/old")
 
 
+def test_after_a_lost_database_all_is_said_again() -> None:
+    told_ = Told()
+    assert len(_tell(told_, ("a", BAD), ("b", GOOD))) == 2
+    told_.said(News(told.OWN, Observation("monitor/db1/lvm", *BAD)))
+    told_.again()
+    assert told_.not_ok() == {"": ["monitor/db1/lvm"], "raid": ["a"]}, "also should the daemon end now"
+    assert _tell(told_, ("b", GOOD)) == [("b", *GOOD), ("a", "OK", "gone")]
+    assert [each.observation.state for each in told_.own("monitor/db1/lvm", FINE)] == ["OK"]
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"raid": 5}', b"\xff"])
 def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "not-ok.json"
@@ -276,6 +286,25 @@ def test_only_changes_are_raised_and_a_failing_monitor_says_so_and_recovers() ->
         ("raid/db1/md0", "OK", ""),
         ("raid/db1/md0", "OK", "no longer there"),
     ]
+
+
+def test_what_is_so_is_said_again_when_it_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time though the monitor sees the same."""
+    said = ("raid/db1/md0", "DEGRADED", "1 of 2")
+    shells: list[Monitoring] = []
+    start = Monitoring.start
+
+    def noted(shell: Monitoring) -> None:
+        shells.append(shell)
+        start(shell)
+
+    def until(raised: Raised) -> bool:
+        if raised == [said]:
+            shells[0]._loop.call_soon_threadsafe(shells[0].say_again)
+        return len(raised) >= 2
+
+    monkeypatch.setattr(Monitoring, "start", noted)
+    assert _run({"test": Scripted([Observation(*said)])}, until)[:2] == [said, said]
 
 
 def test_a_hanging_monitor_is_an_event_and_its_end_another(monkeypatch: pytest.MonkeyPatch) -> None:
