@@ -26,13 +26,6 @@ _LEAST, _MOST = 200, 50_000
 _PATIENCE = 2.0
 """Seconds for which a piece is tried before a smaller one is."""
 
-Row = tuple[int, int]
-"""The first and the last row id of a piece."""
-
-
-class Unread(ReadFailed):
-    """The database changes faster than even the smallest piece can be read."""
-
 
 def check(layout: Layout, step: Callable[[], None] = lambda: None) -> str:
     """What is wrong with the database, empty where nothing was found. `step` is called after each piece.
@@ -41,10 +34,10 @@ def check(layout: Layout, step: Callable[[], None] = lambda: None) -> str:
     """
     reader = SharedReader(layout)
     try:
-        lost = reader.query(missing_tables)
+        lost = reader.query(missing_tables, _PATIENCE)
         if lost:
             return lost
-        for table in reader.query(_tables):
+        for table in reader.query(_tables, _PATIENCE):
             if found := _check_table(reader, table, step):
                 return f"table {table.name}: {found}"
     except DamagedRead as error:
@@ -54,10 +47,13 @@ def check(layout: Layout, step: Callable[[], None] = lambda: None) -> str:
 
 @dataclass(frozen=True)
 class _Table:
-    """`columns` that are read; `indexes`: name, columns, and the condition of a partial one. `big`: by row id."""
+    """`columns` that are read; `indexes`: name, columns, and the condition of a partial one.
+
+    `last`: of a big table, the row id up to which it is read; what came later the leader has just written. Else None.
+    """
 
     name: str
-    big: bool
+    last: int | None = None
     columns: tuple[str, ...] = ()
     indexes: tuple[tuple[str, tuple[str, ...], str], ...] = ()
 
@@ -70,13 +66,13 @@ def _tables(connection: apsw.Connection) -> list[_Table]:
 def _table(connection: apsw.Connection, name: str) -> _Table:
     columns = tuple(str(row[1]) for row in connection.execute(f'PRAGMA table_info("{name}")'))
     if "id" not in columns or not _has_row_ids(connection, name):
-        return _Table(name, big=False)
+        return _Table(name)
     low, high = next(connection.execute(f'SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM "{name}"'))  # noqa: S608
     if high - low < BIG:
-        return _Table(name, big=False)
+        return _Table(name)
     listed = [(str(row[1]), bool(row[4])) for row in connection.execute(f'PRAGMA index_list("{name}")')]
     indexes = tuple((index, _key(connection, index), _condition(connection, index, part)) for index, part in listed)
-    return _Table(name, True, columns, indexes)
+    return _Table(name, high, columns, indexes)
 
 
 def _has_row_ids(connection: apsw.Connection, name: str) -> bool:
@@ -95,7 +91,7 @@ def _condition(connection: apsw.Connection, index: str, partial: bool) -> str:
 
 
 def _check_table(reader: SharedReader, table: _Table, step: Callable[[], None]) -> str:
-    if not table.big:
+    if table.last is None:
         found = _patiently(reader, lambda connection: _sqlite_check(connection, table.name))
         step()
         return found
@@ -128,8 +124,8 @@ def _sqlite_check(connection: apsw.Connection, table: str) -> str:
 
 def _check_piece(connection: apsw.Connection, table: _Table, after: int, rows: int) -> tuple[int | None, str]:
     """The last row id of the piece, None behind the end; what is wrong in it."""
-    piece = f'SELECT id FROM "{table.name}" NOT INDEXED WHERE id > ? ORDER BY id LIMIT ?'  # noqa: S608 - our own names
-    until = next(connection.execute(f"SELECT max(id) FROM ({piece})", (after, rows)))[0]  # noqa: S608 - as above
+    piece = f'SELECT id FROM "{table.name}" NOT INDEXED WHERE id > ? AND id <= ? ORDER BY id LIMIT ?'  # noqa: S608
+    until = next(connection.execute(f"SELECT max(id) FROM ({piece})", (after, table.last, rows)))[0]  # noqa: S608
     if until is None:
         return None, ""
     read = " + ".join(f'total(length(CAST("{column}" AS BLOB)))' for column in table.columns)
