@@ -36,6 +36,8 @@ from noroshi.store.takeover_create import build, change_made
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 2.0
+"""Seconds for which a damaged database is read again, should it only seem so."""
 BEGUN = "begun"
 """The key in `meta` of the last Story."""
 
@@ -88,7 +90,7 @@ def judge(layout: Layout, *, led_before: bool) -> str:
 def verify(layout: Layout) -> str:
     """Read the whole database afresh; what is wrong with it, empty where nothing is or where it cannot be told."""
     try:
-        return SharedReader(layout).query(integrity)
+        return SharedReader(layout).query(integrity, PATIENCE)
     except DamagedRead as error:
         return error.why
     except (ReadFailed, NoDatabase) as error:

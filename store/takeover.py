@@ -41,6 +41,8 @@ from noroshi.store.takeover_create import create_database
 
 _TEMPORARY = ".take-"
 _HEADER = 32
+_PATIENCE = 1.0
+"""Seconds for which the database is asked for its last term, where nothing else tells it."""
 _COPIES = 20
 """A deposed leader can empty its log once; more changes than this are not a leader's."""
 
@@ -160,7 +162,7 @@ def kept_term(layout: Layout, needed: bool) -> int:
 
 def _database_term(layout: Layout, needed: bool) -> int:
     try:
-        return SharedReader(layout).query(_last_term, timeout=1.0)
+        return SharedReader(layout).query(_last_term, timeout=_PATIENCE if needed else _PATIENCE / 5)
     except NoDatabase as error:
         if needed and layout.database.exists():
             hint = "remove it, or put a backup in its place"

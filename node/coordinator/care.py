@@ -4,8 +4,8 @@ Rules: check and backups are made by a helper process that reads as any reader d
 and asked once a cycle whether it has ended. Damage that it found ends this coordinator. While a backup is being made
 there is no checkpoint, up to a bound, or the copy would have to begin anew.
 Retention runs between turns in transactions of its own, each of some milliseconds, with pauses that leave it a small
-share of the time, a larger one once the size is passed. By age nothing goes for the first minutes: the clock of a node
-that has just started may be wrong.
+share of the time; the further the size is passed the larger, so that no intake outruns it. By age nothing goes for the
+first minutes: the clock of a node that has just started may be wrong.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ LOOK = 5.0
 """Seconds between two looks for what may go."""
 REWIND = 3600.0
 """Seconds after which what had to stay is looked at again."""
-TARGET = 0.02
+TARGET = 0.01
 """Seconds that one batch of retention should take."""
 ROWS_LEAST, ROWS_FIRST, ROWS_MOST = 50, 500, 20_000
-SHARE, SHARE_PRESSED, PRESSED = 0.1, 0.5, 1.05
-"""Of the time, what retention takes, and what it takes past so much of the size."""
+SHARE, SHARE_MOST, MOST = 0.1, 0.9, 1.25
+"""Of the time, what retention takes up to the size, and what it takes from so many times the size on."""
 HOLD_MOST = 600.0
 """Seconds for which a backup may put checkpoints off."""
 ENDS = 1.0
@@ -192,4 +192,10 @@ class Purge:
             return
         self._rows = round(min(max(self._rows * TARGET / max(took, 1e-4), self._rows / 2), self._rows * 2))
         self._rows = min(max(self._rows, ROWS_LEAST), ROWS_MOST)
-        self.next_at = now + took / (SHARE_PRESSED if over > PRESSED else SHARE)
+        self.next_at = now + took / share(over)
+
+
+def share(over: float) -> float:
+    """Of the time, what retention takes when so much of the size is in use."""
+    pressed = min(max((over - 1) / (MOST - 1), 0.0), 1.0)
+    return SHARE + pressed * (SHARE_MOST - SHARE)

@@ -23,6 +23,13 @@ from noroshi.store.writer import Writer
 Patch = pytest.MonkeyPatch
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: Patch) -> None:
+    """This disk shows the same at every reading."""
+    monkeypatch.setattr(damage, "PATIENCE", 0.05)
+    monkeypatch.setattr(takeover, "_PATIENCE", 0.05)
+
+
 @pytest.fixture
 def damaged(old: Writer, layout: Layout) -> Layout:
     """A database with everything in its file; then nobody leads."""
