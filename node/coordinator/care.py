@@ -38,8 +38,8 @@ LOOK = 5.0
 """Seconds between two looks for what may go."""
 REWIND = 3600.0
 """Seconds after which what had to stay is looked at again."""
-TARGET = 0.01
-"""Seconds that one batch of retention should take."""
+TARGET, TARGET_MOST = 0.01, 0.05
+"""Seconds that one batch of retention should take, and should when the size is passed by much."""
 ROWS_LEAST, ROWS_FIRST, ROWS_MOST = 50, 500, 20_000
 SHARE, SHARE_MOST, MOST = 0.1, 0.9, 1.25
 """Of the time, what retention takes up to the size, and what it takes from so many times the size on."""
@@ -190,12 +190,13 @@ class Purge:
         took = time.monotonic() - now
         if batch.done:
             return
-        self._rows = round(min(max(self._rows * TARGET / max(took, 1e-4), self._rows / 2), self._rows * 2))
+        wanted = self._rows * between(over, TARGET, TARGET_MOST) / max(took, 1e-4)
+        self._rows = round(min(max(wanted, self._rows / 2), self._rows * 2))
         self._rows = min(max(self._rows, ROWS_LEAST), ROWS_MOST)
-        self.next_at = now + took / share(over)
+        self.next_at = now + took / between(over, SHARE, SHARE_MOST)
 
 
-def share(over: float) -> float:
-    """Of the time, what retention takes when so much of the size is in use."""
+def between(over: float, least: float, most: float) -> float:
+    """From `least` to `most` as the use goes from the size itself to MOST times it."""
     pressed = min(max((over - 1) / (MOST - 1), 0.0), 1.0)
-    return SHARE + pressed * (SHARE_MOST - SHARE)
+    return least + pressed * (most - least)

@@ -153,10 +153,10 @@ def test_batches_fit_the_disk_and_leave_the_time_to_the_turns(
     assert gone == care.ROWS_FIRST
     assert pause == pytest.approx(0.1 / 9, abs=1e-3), "nine tenths of the time while the size is passed by much"
     assert batch(0.1)[0] == care.ROWS_FIRST // 2
-    assert batch(0.0025)[0] == care.ROWS_FIRST // 4
-    assert batch(0.0025)[0] == care.ROWS_FIRST // 2
-    while purge._retention.over(leader._connection) > 1.05:
-        batch(0.01)
+    assert batch(0.01)[0] == care.ROWS_FIRST // 4
+    assert batch(0.01)[0] == care.ROWS_FIRST // 2
+    while (over := purge._retention.over(leader._connection)) > 1.05:
+        batch(care.between(over, care.TARGET, care.TARGET_MOST))  # as it should be: the next is as large
     gone, pause = batch(0.01)
     assert gone > 0
     assert 2 * 0.01 < pause < 9.1 * 0.01, "a small share of it then"
