@@ -63,6 +63,8 @@ def write_backup(layout: Layout, target: Path, step: Callable[[], None] = lambda
             term = SharedReader(layout).query(lambda source: _copy(source, made, step), _PATIENCE)
             _sync(made)
             size = made.stat().st_size
+            if target.parent == layout.backup.parent:
+                _give(made, layout)
             made.replace(target)
             sync_directory(target.parent)
         return Backup(target, size, term)
@@ -78,7 +80,7 @@ def write_automatic(layout: Layout, keep: int, step: Callable[[], None] = lambda
     """
     folder = layout.backup.parent
     with disk_errors("cannot write the backup", folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_directory(layout)
         _tidy(folder)
         _need_room(layout, folder)
     done = write_backup(layout, folder / f"{_AUTOMATIC}{stamp(now_us())}.db", step)
@@ -92,6 +94,20 @@ def backups(layout: Layout) -> list[Path]:
     """Every backup in the directory for them, made by whomever, the newest first. Raises OSError."""
     found = [path for path in layout.backup.parent.glob("noroshi*.db") if path.stat().st_size]
     return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def make_directory(layout: Layout) -> None:
+    """The directory for backups, where there is none. Raises OSError."""
+    layout.backup.parent.mkdir(mode=0o700, exist_ok=True)
+    _give(layout.backup.parent, layout)
+
+
+def _give(path: Path, layout: Layout) -> None:
+    """Whoever may lead must be able to begin from it, also where root made it."""
+    if os.geteuid() == 0:
+        owner = layout.shared.stat()
+        with suppress(PermissionError):  # a disk that maps root to nobody
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _tidy(folder: Path) -> None:

@@ -25,7 +25,7 @@ import msgspec
 
 from noroshi.store.backup import backups, restore
 from noroshi.store.clock import now_us, stamp, to_iso
-from noroshi.store.disk import read_fresh, sync_directory
+from noroshi.store.disk import FULL, disk_error, read_fresh, sync_directory
 from noroshi.store.errors import DamagedRead, DiskFailed, NoDatabase, ReadFailed
 from noroshi.store.layout import Layout
 from noroshi.store.mark import read_mark
@@ -141,8 +141,10 @@ def begin(layout: Layout, made: Path, why: str, aside: str) -> None:
     for backup in backups(layout):
         try:
             taken_at = restore(backup, made)
-        except (DiskFailed, ReadFailed) as error:
-            log.error("%s", error)
+        except (DiskFailed, OSError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            log.error("%s", error if isinstance(error, DiskFailed) else disk_error(error, "cannot begin from", backup))
             os.truncate(made, 0)
             continue
         told = Story(why, now_us(), aside, backup.name, taken_at)

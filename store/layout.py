@@ -39,7 +39,8 @@ class Layout:
 
     @property
     def backup(self) -> Path:
-        """Where `noroshi backup` writes unless told otherwise, and what a lost database is begun from."""
+        """Where `noroshi backup` writes unless told otherwise; in its directory, beside the coordinator's own backups,
+        of which the newest sound one is what a lost database is begun from."""
         return self.shared / "backup" / "noroshi.db"
 
     @property

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     layout = Layout(node.shared)
     target: Path = arguments.file or layout.backup
     if arguments.file is None:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        backup.make_directory(layout)
     taken = backup.write_backup(layout, target, _Holding(layout, node))
     if arguments.json:
         print(json.dumps({"file": str(taken.path), "size": taken.size, "term": taken.term}))

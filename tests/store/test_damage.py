@@ -157,6 +157,26 @@ def test_a_suspicion_of_a_deposed_leader_is_not_heard(old: Writer, layout: Layou
         assert not read_mark(layout.mark).mark.suspect  # type: ignore[union-attr]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_backup_made_by_root_belongs_to_who_owns_the_shared_directory(old: Writer, layout: Layout) -> None:
+    os.chown(layout.shared, 1234, 1234)
+    done = write_automatic(layout, 2)
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in (done.path, done.path.parent)} == {(1234, 1234)}
+    assert done.path.stat().st_mode & 0o077 == 0
+    os.chown(layout.shared, 0, 0)
+
+
+def test_a_backup_that_cannot_be_read_is_passed_over(damaged: Layout) -> None:
+    good, bad = damaged.backup.with_name("noroshi-1.db"), damaged.backup.with_name("noroshi-2.db")
+    good.parent.mkdir()
+    write_backup(damaged, good)
+    bad.mkdir()  # as unreadable to root as another's file is to others
+    empty(damaged.database)
+    with lead_on(damaged) as leader:
+        assert leader.read(checked).serial == 1
+        assert told(leader).backup == good.name
+
+
 def test_a_damaged_backup_is_passed_over(damaged: Layout) -> None:
     good, bad = damaged.backup.with_name("noroshi-1.db"), damaged.backup.with_name("noroshi-2.db")
     good.parent.mkdir()
