@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import apsw
 
+DEARER = 8
+"""A notification takes as long as so many other rows: it has attempts, and more that may refer to it."""
 FOREVER = 2**62
 """A time limit that everything is past."""
 
@@ -76,7 +78,8 @@ class Retention:
         if full:  # lines first, and history only once none of them is left to go
             steps += [(place, FOREVER, remove) for place, _, remove in steps[1:]]
         for place, before, remove in steps:
-            batch = _look(connection, place, before, rows, remove)
+            most = rows if place is not self._notifications else max(rows // DEARER, 1)
+            batch = _look(connection, place, before, most, remove)
             if full and batch.gone and place is self._notifications:  # what they told of may go as well
                 self._logs.after = self._events.after = 0
             if batch.looked:
