@@ -13,6 +13,7 @@ import secrets
 import signal
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -161,7 +162,7 @@ class Daemon:
 
     async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
         limits = Limits(self._node.spool.size, self._node.spool.age)
-        spool = await Spool.open(self._node.state / "spool" / name, limits=limits, on_loss=self._lost)
+        spool = await Spool.open(self._node.state / "spool" / name, limits=limits, on_loss=partial(self._lost, name))
         parts.push_async_callback(spool.close)
         self._spools.append(spool)
         return spool
@@ -315,10 +316,10 @@ class Daemon:
                 "give one of them another name and address",
             )
 
-    def _lost(self, loss: Loss) -> None:
+    def _lost(self, spool: str, loss: Loss) -> None:
         """A spool had to drop: that is an event too, though the spool is the one that is full."""
-        name = f"monitor/{self._node.node}/spool"
-        self._raise_soon(name, "ERROR", f"{loss.count} events lost by {loss.reason}")
+        what = "events" if spool == "events" else f"items of the spool {spool}"
+        self._raise_soon(f"monitor/{self._node.node}/spool", "ERROR", f"{loss.count} {what} lost by {loss.reason}")
 
     def _raise_soon(self, event: str, state: str, supplement: str) -> None:
         task = asyncio.ensure_future(self._raise_event(event, state, supplement))
