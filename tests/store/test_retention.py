@@ -150,8 +150,8 @@ def test_past_the_size_the_oldest_lines_go_and_the_file_grows_no_more(leader: Wr
 
 def test_history_goes_for_its_size_once_no_line_is_left(leader: Writer) -> None:
     add_lines(leader, 100, NOW)
-    for number in range(2000):
-        with leader.transaction() as connection:
+    with leader.transaction() as connection:
+        for number in range(2000):
             what = {"event": "app/x", "category": "user", "state": "ERROR", "supplement": "x" * 400}
             event = events.add_event(connection, **what, node=1, observed_at=NOW, stored_at=NOW)
             events.set_state(connection, event)
