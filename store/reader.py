@@ -63,7 +63,7 @@ class SharedReader:
         Raises NoDatabase, ReadFailed; DamagedRead where the last attempt met a damaged database at rest.
         """
         deadline = time.monotonic() + timeout
-        pause, attempts = _PAUSE_FIRST, 0
+        pause, attempts = 0.0, 0  # the first again at once: a mark that changed has most often changed for good
         while True:
             attempts += 1
             try:
@@ -73,7 +73,7 @@ class SharedReader:
             if time.monotonic() + pause > deadline:
                 raise self._failed(f"{why}, after {attempts} attempts in {timeout:g} s", damaged=damaged)
             time.sleep(pause)
-            pause = min(2 * pause, _PAUSE_MOST)
+            pause = min(max(2 * pause, _PAUSE_FIRST), _PAUSE_MOST)
 
     def fingerprint(self) -> Hashable:
         """Changes whenever the database may have changed; costs three opens. Raises ReadFailed."""

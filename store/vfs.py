@@ -91,15 +91,15 @@ class _ReadOnlyFile:
 
 
 class MemoryFile(_ReadOnlyFile):
-    """The write-ahead log as it was read."""
+    """The write-ahead log as it was read. SQLite asks for every frame of it by itself, so nothing is copied here."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._data = memoryview(data)
 
     def xFileSize(self) -> int:
         return len(self._data)
 
-    def xRead(self, amount: int, offset: int) -> bytes:
+    def xRead(self, amount: int, offset: int) -> memoryview:
         return self._data[offset : offset + amount]
 
 

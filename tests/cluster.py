@@ -103,7 +103,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.shared or self.root / "shared")
-        self.layout.shared.mkdir(parents=True)
+        self.layout.shared.mkdir(parents=True, exist_ok=self.shared is not None)
         self.nodes = {name: Node(name, self.root / name, self.prefixes.get(name, ())) for name in self.names}
         self.reader = SharedReader(self.layout)
         ports = dict(zip(self.names, free_ports(len(self.names)), strict=True))

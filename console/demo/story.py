@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec.structs import asdict
 
 from noroshi.console.demo.cluster import DemoCluster
 from noroshi.console.demo.files import NODES

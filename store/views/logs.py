@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import apsw
+import msgspec
 
 UNCUT = 2**31 - 1
 """For `cut`: give every line whole."""
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """One line; ids are in order of arrival and, per source, in file order. `length` in bytes of UTF-8."""
+class LogLine(msgspec.Struct, frozen=True, gc=False):
+    """One line; ids are in order of arrival and, per source, in file order. `length` in bytes of UTF-8.
+
+    A Struct for the reason that `State` is one (states.py).
+    """
 
     id: int
     node: str

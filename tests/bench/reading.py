@@ -1,16 +1,20 @@
-"""What reading costs people: `python tests/bench/reading.py [--rows N] [--states N] [--intake LINES_PER_SECOND]`.
+"""What reading costs people.
+
+    python tests/bench/reading.py [--rows N] [--states N] [--intake LINES_PER_SECOND] [--keep DIR] [--build]
 
 Prints, for the shared reader on a database of N lines, the milliseconds (median and 99th percentile) of one refresh of
 the console (nodes, states, end of the log), of a page anywhere in the log, of a page by time and of one step of the
 text filter, opening and validating included; beside each the bare limit in the same run: the same statements on one
 plain apsw connection kept open on the same file. First with an empty write-ahead log, then with some 4 MiB in it, then
-(with --intake) while another process commits that many lines a second.
+(with --intake) while another process commits that many lines a second: then also how many readings were thrown away and
+made again, because the mark had changed. --keep holds the database between runs; --build makes it and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -64,7 +68,8 @@ def filter_step(connection: apsw.Connection, at: int) -> object:
     return views.scan(connection, RARE, at, backward=True, limit=2000, cut=CUT)
 
 
-QUESTIONS: dict[str, Callable[[apsw.Connection, int], object]] = {
+Question = Callable[[apsw.Connection, int], object]
+QUESTIONS: dict[str, Question] = {
     "refresh (nodes, states, end of the log)": picture,
     "page anywhere (200 lines)": page,
     "page by time (200 lines)": by_time,
@@ -85,11 +90,17 @@ def timed(rows: int, count: int, work: Callable[[int], object]) -> tuple[float, 
 
 def table(title: str, queries: Queries, bare: apsw.Connection | None, rows: int, count: int) -> None:
     """One line a question."""
-    print(f"\n{title:44} {'median':>8} {'99 %':>8}" + (f" {'bare':>8}" if bare else ""), flush=True)
+    print(f"\n{title:44} {'median':>8} {'99 %':>8} {'again':>8}" + (f" {'bare':>8}" if bare else ""), flush=True)
     for name, question in QUESTIONS.items():
-        middle, late = timed(rows, count, lambda at, ask=question: queries.ask(lambda c: ask(c, at)))
+        asked = [0]
+
+        def counted(connection: apsw.Connection, at: int, ask: Question = question, asked: list[int] = asked) -> object:
+            asked[0] += 1
+            return ask(connection, at)
+
+        middle, late = timed(rows, count, lambda at, ask=counted: queries.ask(lambda c: ask(c, at)))
         limit = "" if bare is None else f" {timed(rows, count, lambda at, ask=question: ask(bare, at))[0]:8.2f}"
-        print(f"{name:44} {middle:8.2f} {late:8.2f}{limit}", flush=True)
+        print(f"{name:44} {middle:8.2f} {late:8.2f} {asked[0] - count:8}{limit}", flush=True)
 
 
 def build(layout: Layout, rows: int, states: int) -> None:
@@ -103,6 +114,16 @@ def build(layout: Layout, rows: int, states: int) -> None:
     for done in range(0, rows, BATCH):
         many = min(BATCH, rows - done)
         fill(layout, lambda connection, many=many, done=done: many_lines(connection, many, START + done * STEP, STEP))
+
+
+def kept(directory: Path, given: argparse.Namespace) -> Path:
+    """The node file of a cluster with its database, built where it is not there yet."""
+    finished = directory / "finished"
+    if not finished.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        build(layout_of(make_cluster(directory)), given.rows, given.states)
+        finished.touch()
+    return directory / "node.yaml"
 
 
 def fill_log(layout: Layout, size: int) -> None:
@@ -150,17 +171,17 @@ def main() -> None:
     parser.add_argument("--states", type=int, default=1000)
     parser.add_argument("--intake", type=int, default=10_000, help="lines a second; 0 for none")
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--dir", type=Path, help="where to build the database (default: a temporary directory)")
+    parser.add_argument("--keep", type=Path, help="where to build the database (default: a temporary directory)")
+    parser.add_argument("--build", action="store_true")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.dir) as directory:
-        file = make_cluster(Path(directory) / "cluster")
+    with tempfile.TemporaryDirectory() as directory:
+        file = kept((given.keep or Path(directory)) / f"{given.rows}-{given.states}", given)
+        if given.build:
+            return
         layout, queries = layout_of(file), open_queries(file)
-        began = time.monotonic()
-        build(layout, given.rows, given.states)
         size = layout.database.stat().st_size / 2**20
-        print(
-            f"{given.rows:,} lines, {given.states:,} states, {size:.0f} MiB, built in {time.monotonic() - began:.0f} s"
-        )
+        print(f"{given.rows:,} lines, {given.states:,} states, {size:.0f} MiB")
+        fill(layout, lambda connection: None)  # empties the log
         bare = plain(layout)
         table("write-ahead log empty, ms", queries, bare, given.rows, given.count)
         bare.close()

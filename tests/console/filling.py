@@ -8,6 +8,7 @@ Each is answered by `done` once it is committed; the first `done` says that it l
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -60,7 +61,7 @@ def layout_of(file: Path) -> Layout:
 
 
 def identity(node: str = "db1") -> Identity:
-    return Identity(node, "tcp://127.0.0.1:7402", b"12345678", 1)
+    return Identity(node, "tcp://127.0.0.1:7402", b"12345678", os.getpid())
 
 
 def fill(layout: Layout, *parts: Callable[[apsw.Connection], object]) -> None:
