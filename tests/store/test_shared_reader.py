@@ -60,6 +60,20 @@ def test_a_mark_that_changes_meanwhile_costs_one_more_attempt(old: Writer, layou
     assert len(attempts) == 2
 
 
+def test_a_reading_begins_again_at_once_and_only_then_waits(old: Writer, layout: Layout, monkeypatch: Patch) -> None:
+    attempts, pauses = [], []
+
+    def read(connection: apsw.Connection) -> Seen:
+        attempts.append(1)
+        if len(attempts) < 5:
+            old._role.mark.enter(Phase.NORMAL)
+        return balances(connection)
+
+    monkeypatch.setattr(reader.time, "sleep", pauses.append)
+    assert SharedReader(layout).query(read) == Seen((-1, 1, 0), 1)
+    assert pauses == [0.0, 0.001, 0.002, 0.004]
+
+
 def test_a_mark_that_never_rests_is_a_clear_error_within_the_bound(old: Writer, layout: Layout) -> None:
     began = time.monotonic()
     with pytest.raises(ReadFailed, match=r"the database was changing, after \d+ attempts in 0.2 s"):
