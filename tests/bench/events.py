@@ -331,7 +331,7 @@ Stand = Callable[[Path], "contextmanager[tuple[str, Acknowledgements]]"]
 def figures(make: Stand, given: argparse.Namespace) -> tuple[list[float], list[float]]:
     """Latencies one at a time in seconds, then a rate for each of WAYS."""
     with tempfile.TemporaryDirectory(dir=given.directory) as folder, make(Path(folder)) as (path, acknowledged):
-        alone = one_at_a_time(path, acknowledged, given.count)
+        alone = one_at_a_time(path, acknowledged, given.count + 1)[1:]  # who leads is heard in the next packet
         return alone, [together(path, acknowledged, many, depth, given.seconds) for _, many, depth in WAYS]
 
 
