@@ -153,21 +153,31 @@ class Queries:
             position = step.position
 
     def newest_log(
-        self, which: LogFilter, window: Window, limit: int, keeps: Callable[[LogLine], bool]
+        self,
+        which: LogFilter,
+        window: Window,
+        limit: int,
+        keeps: Callable[[LogLine], bool],
+        reached: Callable[[int], None] = lambda number: None,
     ) -> list[LogLine]:
         """The newest `limit` lines in the window that `which` selects and `keeps` accepts, in order of arrival.
 
-        Newest by the time observed where the window has a bound, by arrival where it has none.
+        Newest by the time observed where the window has a bound, by arrival where it has none. `reached` is told after
+        each step the id it has come back to, and stops the search by raising.
         """
-        pages = self._back_by_arrival(which) if window == Window() else self._back_by_time(which, window)
+        by_arrival = window == Window()
+        pages = self._back_by_arrival(which, reached) if by_arrival else self._back_by_time(which, window, reached)
         newest_first = (line for page in pages for line in page if keeps(line))
         return sorted(islice(newest_first, limit), key=lambda line: line.id)
 
-    def _back_by_arrival(self, which: LogFilter) -> Iterator[Iterable[LogLine]]:
+    def _back_by_arrival(self, which: LogFilter, reached: Callable[[int], None]) -> Iterator[Iterable[LogLine]]:
         for step in self.scan_log(which, None, backward=True, cut=views.UNCUT):
             yield reversed(step.lines)
+            reached(step.position)
 
-    def _back_by_time(self, which: LogFilter, window: Window) -> Iterator[Iterable[LogLine]]:
+    def _back_by_time(
+        self, which: LogFilter, window: Window, reached: Callable[[int], None]
+    ) -> Iterator[Iterable[LogLine]]:
         position: tuple[int, int] | None = None
         while True:
             at = position
@@ -175,6 +185,7 @@ class Queries:
             yield step.lines
             if (position := step.position) is None:
                 return
+            reached(position[1])
 
     def ask(self, question: Callable[..., T]) -> T:
         """One read statement of `store.views` (or several), in one consistent reading."""

@@ -25,6 +25,9 @@ from noroshi.store.views import UNCUT, LogFilter, LogLine, Window
 POLL = 0.25
 """Seconds between two looks while following; one look at an unchanged database costs some microseconds."""
 
+PROGRESS = 0.5
+"""Seconds after which a search says how far it has come, and between two such words."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--follow, --node, --source, --grep, --since, --until, --limit, --json, --local."""
@@ -60,12 +63,36 @@ def run(arguments: argparse.Namespace) -> int:
             window, arguments.limit
         )
     else:
-        show(queries.newest_log(which, window, arguments.limit, keeps))
+        with Progress() as progress:
+            found = queries.newest_log(which, window, arguments.limit, keeps, progress.reached)
+        show(found)
     return 0
 
 
 def _row(line: LogLine, face: Clockface) -> list[Cell]:
     return [Cell(face.precise(line.observed_at)), plain(line.node), plain(line.source), plain(line.line)]
+
+
+class Progress:
+    """On a terminal, on standard error, how far back a search that takes long has come; wiped at its end."""
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + PROGRESS
+        self._shown = False
+
+    def reached(self, number: int) -> None:
+        """The search has come back to the line with this id."""
+        if time.monotonic() >= self._due and sys.stderr.isatty():
+            self._due, self._shown = time.monotonic() + PROGRESS, True
+            text = f"\rnoroshi log: searched back to line {number:,}; Ctrl-C ends it\x1b[K"
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class Follower:
