@@ -19,7 +19,7 @@ from noroshi.store.config import load_cluster, load_node
 from noroshi.store.errors import ConfigError
 from noroshi.store.layout import Layout
 from noroshi.store.reader import SharedReader
-from noroshi.store.views import LogBounds, LogFilter, LogLine, Window
+from noroshi.store.views import Bounds, HistorySearch, LogFilter, LogLine, Notification, Window
 
 T = TypeVar("T")
 
@@ -63,18 +63,23 @@ class Status:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a screen shows, from one consistent reading; `tail` is the end of the log, oldest first, long lines cut."""
+    """What a screen shows, from one consistent reading; `tail` is the end of the log, oldest first, long lines cut.
+
+    `bounds` are those of the log, `history` those of the notifications, `pending` how many of these are under way.
+    """
 
     status: Status
-    bounds: LogBounds
+    bounds: Bounds
     tail: tuple[LogLine, ...]
+    history: Bounds
+    pending: int
 
 
 class Queries:
-    """Questions to one shared directory."""
+    """Questions to one shared directory; `config` is the node file it was found by."""
 
-    def __init__(self, layout: Layout, reader: SharedReader) -> None:
-        self.layout = layout
+    def __init__(self, layout: Layout, reader: SharedReader, config: str = "") -> None:
+        self.layout, self.config = layout, config
         self._reader = reader
         self._cluster: tuple[str, tuple[str, ...]] | None = None
 
@@ -95,17 +100,19 @@ class Queries:
     def picture(self, tail: int = 100) -> Picture:
         """As `status`, with the end of the log."""
         name, members = self._members()
-        nodes, states, written_at, bounds, lines = self.ask(
+        nodes, states, written_at, bounds, lines, history, pending = self.ask(
             lambda c: (
                 views.node_states(c),
                 views.states(c),
                 views.last_write(c),
                 views.log_bounds(c),
                 views.log_before(c, None, tail, CUT),
+                views.history_bounds(c),
+                views.pending_count(c),
             )
         )
         status = Status(name, self.leadership(), _in_file_order(members, nodes), states, written_at)
-        return Picture(status, bounds, lines)
+        return Picture(status, bounds, lines, history, pending)
 
     def terms(self, limit: int = 1000) -> tuple[views.Term, ...]:
         """The history of terms, oldest first."""
@@ -119,7 +126,40 @@ class Queries:
         """The newest notifications selected, each with its attempts, oldest first."""
         return self.ask(lambda c: views.notifications(c, which, limit))
 
-    def log_bounds(self) -> LogBounds:
+    def history_rows(self, ids: tuple[int, ...]) -> tuple[Notification, ...]:
+        """The notifications with these numbers as a list shows them: long texts cut, without output."""
+        return self.ask(lambda c: views.notification_page(c, ids, CUT))
+
+    def whole_notifications(self, which: HistorySearch) -> Iterator[tuple[Notification, ...]]:
+        """All that the filter finds, page by page, oldest first."""
+        for step in self.scan_history(which, None, backward=False):
+            yield self.ask(lambda c, ids=step.ids: views.notifications_numbered(c, ids))
+
+    def whole_notification(self, number: int) -> views.WholeNotification | None:
+        """One with all that belongs to it."""
+        return self.ask(lambda c: views.whole_notification(c, number))
+
+    def history_id_at(self, instant: int) -> int | None:
+        """The first notification begun at or after `instant`."""
+        return self.ask(lambda c: views.notification_id_at(c, instant))
+
+    def still_matching(self, which: HistorySearch, ids: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of these notifications: those that match now, and those that may still change."""
+        return self.ask(lambda c: views.still_matching(c, which, ids))
+
+    def scan_history(
+        self, which: HistorySearch, position: int | None, *, backward: bool, limit: int = PAGE
+    ) -> Iterator[views.HistoryStep]:
+        """As `scan_log`, over the notifications."""
+        while True:
+            at = position
+            step = self.ask(lambda c, at=at: views.scan_history(c, which, at, backward=backward, limit=limit))
+            yield step
+            if step.done:
+                return
+            position = step.position
+
+    def log_bounds(self) -> Bounds:
         """The lowest and highest id of the log."""
         return self.ask(views.log_bounds)
 
@@ -206,7 +246,7 @@ class Queries:
 def open_queries(config: str | Path) -> Queries:
     """Questions to the cluster a node file belongs to. Raises ConfigError."""
     layout = Layout(load_node(Path(config)).shared)
-    return Queries(layout, SharedReader(layout))
+    return Queries(layout, SharedReader(layout), str(config))
 
 
 def line_matcher(pattern: str | None) -> Callable[[LogLine], bool]:

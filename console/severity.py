@@ -2,10 +2,12 @@
 
 Rules: nothing is told by colour alone, and no two severities differ by red against green. The states of nodes and
 built-in events are known; of users' own words the common ones are, any other word is `OTHER`, above the good ones.
+How notifications and attempts went has words of its own.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -48,3 +50,29 @@ def severity_of(state: str) -> Severity:
 def shape_of(state: str) -> str:
     """One cell wide."""
     return _OWN_SHAPES.get(state.upper()) or _SHAPES[severity_of(state)]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a status or an outcome is shown: its word, a shape one cell wide, how bad it is."""
+
+    word: str
+    shape: str
+    severity: Severity
+
+
+_STATUSES = {
+    "pending": ("◐", Severity.DEGRADED),
+    "failed": ("✖", Severity.CRITICAL),
+    "abandoned": ("✖", Severity.CRITICAL),
+    "timeout": ("▲", Severity.DEGRADED),
+    "held": ("○", Severity.STOPPED),
+    "skipped": ("○", Severity.STOPPED),
+    "delivered": ("●", Severity.GOOD),
+}
+UNDER_WAY = Mark("under way", "◐", Severity.DEGRADED)
+
+
+def mark_of(status: str) -> Mark:
+    """Of a notification's status or an attempt's outcome."""
+    return Mark(status, *_STATUSES.get(status, ("◆", Severity.OTHER)))

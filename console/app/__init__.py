@@ -15,10 +15,18 @@ from pathlib import Path
 THEMES = {"dark": "ansi-dark", "light": "ansi-light"}
 
 
-def run_console(config_path: str | Path, *, mouse: bool = True, theme: str | None = None, local: bool = False) -> int:
+def run_console(
+    config_path: str | Path,
+    *,
+    mouse: bool = True,
+    theme: str | None = None,
+    local: bool = False,
+    read_only: bool = False,
+) -> int:
     """Open the console of the cluster that the node file names; return the exit status.
 
-    `theme` is dark, light or None (as COLORFGBG says, else dark); `local` shows times in this machine's zone.
+    `theme` is dark, light or None (as COLORFGBG says, else dark); `local` shows times in this machine's zone;
+    `read_only` takes away the keys that change something.
     Raises ConfigError where the node file is wrong, NoroshiError without a terminal.
     """
     from noroshi.console.queries import open_queries
@@ -26,11 +34,11 @@ def run_console(config_path: str | Path, *, mouse: bool = True, theme: str | Non
 
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
         raise NoroshiError("the console needs a terminal", hint="use `noroshi status` or `noroshi log` in a script")
-    first, second = open_queries(config_path), open_queries(config_path)
+    queries = [open_queries(config_path) for _ in range(3)]
     prepare_environment()
     from noroshi.console.app.app import NoroshiApp
 
-    app = NoroshiApp(first, second, theme=THEMES[theme or background()], local=local)
+    app = NoroshiApp(*queries, theme=THEMES[theme or background()], local=local, read_only=read_only)
     app.run(mouse=mouse)
     return app.return_code or 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -19,22 +19,27 @@ from noroshi.console.app.commands import ConsoleCommands
 from noroshi.console.app.detail import TERMS, leaders, line_detail, past
 from noroshi.console.app.freshness import Freshness, warning
 from noroshi.console.app.messages import (
+    AcknowledgementAnswered,
     DetailRead,
     JobFailed,
     LeadershipSeen,
-    LinesRead,
-    LogSaved,
+    LookedAgain,
     PictureRead,
     PlaceFound,
     ReadingBroke,
+    RowsRead,
+    RowsSaved,
     ScanStepped,
     TextSent,
 )
+from noroshi.console.app.notification_detail import whole_detail
 from noroshi.console.app.reading import Fetcher, Watcher
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.help import HelpScreen
 from noroshi.console.app.screens.log import LogScreen
+from noroshi.console.app.screens.notifications import NotificationsScreen
+from noroshi.console.app.screens.paged import PagedScreen
 from noroshi.console.app.screens.status import StatusScreen
 from noroshi.console.app.widgets.bars import KeyBar
 from noroshi.console.queries import Leadership, Picture, Queries
@@ -61,13 +66,23 @@ class NoroshiApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "show('status')", "Status"),
         Binding("2", "show('log')", "Log"),
+        Binding("3", "show('notifications')", "Notifications"),
         Binding("t", "local_time", "UTC/local"),
         Binding("question_mark", "help", "Help"),
         Binding("colon,ctrl+p", "command_palette", "Commands"),
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, watching: Queries, fetching: Queries, *, theme: str = "ansi-dark", local: bool = False) -> None:
+    def __init__(
+        self,
+        watching: Queries,
+        fetching: Queries,
+        asking: Queries,
+        *,
+        theme: str = "ansi-dark",
+        local: bool = False,
+        read_only: bool = False,
+    ) -> None:
         # told here and not by the theme alone: Textual decides in this call how NO_COLOR takes colours away
         super().__init__(ansi_color=True)
         self.theme = theme
@@ -77,23 +92,31 @@ class NoroshiApp(App[None]):
         self.leadership: Leadership | None = None
         self.watcher = Watcher(watching, self.post_message)
         self.fetcher = Fetcher(fetching, self.post_message)
+        self.asker = Fetcher(asking, self.post_message)
+        self.read_only = read_only
         self._gone_since: int | None = None
         self._started = time.monotonic()
         self._typing: Timer | None = None
         self._screens_by_name: dict[str, NoroshiScreen] = {}
 
     def on_mount(self) -> None:
-        self._screens_by_name = {"status": StatusScreen(), "log": LogScreen()}
+        self._screens_by_name = {
+            "status": StatusScreen(),
+            "log": LogScreen(),
+            "notifications": NotificationsScreen(),
+        }
         for name, screen in self._screens_by_name.items():
             self.install_screen(screen, name)
         self.push_screen("status")
         self.set_interval(TICK, self._tick)
         self.watcher.start()
         self.fetcher.start()
+        self.asker.start()
 
     def on_unmount(self) -> None:
         self.watcher.stop()
         self.fetcher.stop()
+        self.asker.stop()
 
     # --- what the threads tell ------------------------------------------------------------------------------------
 
@@ -103,6 +126,8 @@ class NoroshiApp(App[None]):
         self._see(event.picture.status.leadership, self.now)
         for screen in self._mounted():
             screen.show_picture(event.picture)
+        if isinstance(self.screen, DetailScreen) and self.screen.renewal is not None:
+            self.fetcher.submit("detail", self.screen.renewal)
         self._show_bars()
 
     def on_leadership_seen(self, event: LeadershipSeen) -> None:
@@ -120,20 +145,29 @@ class NoroshiApp(App[None]):
     def on_reading_broke(self, event: ReadingBroke) -> None:
         raise event.error
 
-    def on_lines_read(self, event: LinesRead) -> None:
-        self.log_screen.on_lines_read(event)
+    def on_rows_read(self, event: RowsRead) -> None:
+        self._paged(event.table).on_rows_read(event)
 
     def on_scan_stepped(self, event: ScanStepped) -> None:
-        self.log_screen.on_scan_stepped(event)
+        for screen in self._all_paged():
+            screen.on_scan_stepped(event)
+
+    def on_looked_again(self, event: LookedAgain) -> None:
+        for screen in self._all_paged():
+            screen.on_looked_again(event)
 
     def on_place_found(self, event: PlaceFound) -> None:
-        self.log_screen.on_place_found(event)
+        self._paged(event.table).on_place_found(event)
 
     def on_job_failed(self, event: JobFailed) -> None:
-        self.log_screen.on_job_failed(event)
+        for screen in self._all_paged():
+            screen.on_job_failed(event)
 
-    def on_log_saved(self, event: LogSaved) -> None:
-        self.say(f"{event.count:,} lines saved to {visible(event.path)}")
+    def on_rows_saved(self, event: RowsSaved) -> None:
+        self.say(f"{event.count} saved to {visible(event.path)}")
+
+    def on_acknowledgement_answered(self, event: AcknowledgementAnswered) -> None:
+        self.notifications_screen.on_acknowledgement_answered(event)
 
     def on_text_sent(self, event: TextSent) -> None:
         self.say(f"{event.size:,} characters sent to {event.way}")
@@ -146,8 +180,15 @@ class NoroshiApp(App[None]):
             screen.show(line_detail(event.line, self.now, self.face))
         elif event.key == TERMS:
             screen.show(leaders(event.terms, self.now, self.face))
+        elif event.notification is not None:
+            screen.show(whole_detail(event.notification, self.now, self.face))
         elif event.key.startswith("event "):
             screen.show(screen.fields + past(event.events, self.face))
+
+    @property
+    def led(self) -> bool:
+        """Whether somebody holds the coordinator's role."""
+        return self.leadership is not None and self.leadership.held
 
     def warning(self) -> str:
         """What the banner says now; empty while what is shown is up to date."""
@@ -202,16 +243,30 @@ class NoroshiApp(App[None]):
         self.action_show("status")
         self.call_later(self.status_screen.action_terms)
 
+    def show_line(self, number: int) -> None:
+        """The log, standing on the line with this id."""
+        self.action_show("log")
+        self.call_later(lambda: self.log_screen.stand_on(number))
+
+    def show_notifications(self, typed: str) -> None:
+        """The notifications, filtered."""
+        self.action_show("notifications")
+        self.call_later(lambda: self.notifications_screen.show_only(typed))
+
     def show_row(self, key: str) -> None:
         """The status screen, standing on a row."""
         self.action_show("status")
-        self.call_later(lambda: self.status_screen.table.go_to(key))
+        self.call_later(lambda: self.status_screen.stand_on(key))
 
     def after_typing(self, action: Callable[[], None]) -> None:
         """Do it once no key was pressed for a moment."""
+        self.typing_ended()
+        self._typing = self.set_timer(TYPING, action)
+
+    def typing_ended(self) -> None:
+        """What was to be done after a moment is not to be done any more."""
         if self._typing is not None:
             self._typing.stop()
-        self._typing = self.set_timer(TYPING, action)
 
     @work(thread=True)
     def copy(self, text: str) -> None:
@@ -247,6 +302,16 @@ class NoroshiApp(App[None]):
 
     def _mounted(self) -> list[NoroshiScreen]:
         return [screen for screen in self._screens_by_name.values() if screen.is_mounted]
+
+    def _paged(self, name: str) -> PagedScreen[Any, Any]:
+        return cast("PagedScreen[Any, Any]", self._screens_by_name[name])
+
+    def _all_paged(self) -> list[PagedScreen[Any, Any]]:
+        return [screen for screen in self._screens_by_name.values() if isinstance(screen, PagedScreen)]
+
+    @property
+    def notifications_screen(self) -> NotificationsScreen:
+        return cast(NotificationsScreen, self._screens_by_name["notifications"])
 
     @property
     def log_screen(self) -> LogScreen:

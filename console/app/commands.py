@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from noroshi.console.app.tables import UNTOLD
 from noroshi.console.sanitise import visible
 
 if TYPE_CHECKING:
     from noroshi.console.app.app import NoroshiApp
+
+FAILED = f"status:{','.join(UNTOLD)}"
 
 Entry = tuple[str, str, Callable[[], object]]
 
@@ -36,6 +39,9 @@ class ConsoleCommands(Provider):
             ("Status", "nodes and states", partial(console.action_show, "status")),
             ("Log", "the shared log", partial(console.action_show, "log")),
             ("Terms", "who led, and since when", console.show_terms),
+            ("Notifications", "who was told of what", partial(console.action_show, "notifications")),
+            ("Notifications: pending", "those under way", partial(console.show_notifications, "status:pending")),
+            ("Notifications: failed", "where nobody was told", partial(console.show_notifications, FAILED)),
             ("Times: UTC or local", "change how times are shown", console.action_local_time),
             ("Theme: dark or light", "change to the other", console.action_theme),
             ("Help", "the keys of this screen", console.action_help),

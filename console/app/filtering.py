@@ -1,18 +1,21 @@
 """What an operator types after `/`, as a filter; pure.
 
 `oom killer`: that text. `!oom`: everything without it. `node:db1 source:/var/log/** oom`: in the log, also by the
-pattern of names. Capital letters are told from small ones as soon as one is typed.
+pattern of names; `status:failed event:app/* definition:disk node:db1 oom`: among the notifications. Capital letters are
+told from small ones as soon as one is typed.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from noroshi.store.views import LogFilter
+from noroshi.store.views import HistorySearch, LogFilter
 
 LONGEST = 500
-_NAMED = re.compile(r"(node|source):(\S+)\s*")
+_LOG_NAMED = re.compile(r"(node|source):(\S+)\s*")
+_HISTORY_NAMED = re.compile(r"(status|event|definition|node):(\S+)\s*")
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,35 @@ def parse_text(typed: str) -> TextFilter:
 
 def parse_log(typed: str) -> tuple[LogFilter, TextFilter]:
     """For the log: the filter to search by, and the text alone to highlight."""
-    named: dict[str, str] = {}
-    rest = typed.strip()
-    while found := _NAMED.match(rest):
-        named[found[1]] = found[2]
-        rest = rest[found.end() :]
-    text = parse_text(rest)
+    named, text = _split(typed, _LOG_NAMED)
     words = (text.text,) if text.text else ()
     return LogFilter(**named, text=words, ignore_case=text.ignore_case, inverted=text.inverted), text
+
+
+def parse_history(typed: str) -> tuple[HistorySearch, TextFilter]:
+    """For the notifications, likewise; `status` takes several, with commas between."""
+    named, text = _split(typed, _HISTORY_NAMED)
+    statuses = tuple(filter(None, named.pop("status", "").lower().split(",")))
+    about = HistorySearch(statuses=statuses, text=text.text, ignore_case=text.ignore_case, inverted=text.inverted)
+    names: dict[str, Any] = dict(named)
+    return replace(about, **names), text
+
+
+def with_status(typed: str, statuses: str) -> str:
+    """The same filter for these statuses alone; without any, where it was for them already."""
+    rest = _STATUS.sub("", typed).strip()
+    asked = f"status:{statuses}"
+    return rest if asked in typed.split() else f"{asked} {rest}".strip()
+
+
+_STATUS = re.compile(r"(?<!\S)status:\S+\s*")
+
+
+def _split(typed: str, names: re.Pattern[str]) -> tuple[dict[str, str], TextFilter]:
+    """The named parts at the beginning, and the text that follows."""
+    named: dict[str, str] = {}
+    rest = typed.strip()
+    while found := names.match(rest):
+        named[found[1]] = found[2]
+        rest = rest[found.end() :]
+    return named, parse_text(rest)

@@ -1,23 +1,23 @@
-"""Which line of the log stands in which row of the view: every line, or those a filter found; pure."""
+"""Which entry of a table stands in which row of the view: every one, or those a filter found; pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from noroshi.store.views import LogBounds
+from noroshi.store.views import Bounds
 
 MOST = 100_000
 """Matches kept; a search ends there, since nobody reads on."""
 
 
-EMPTY = LogBounds(0, 0)
+EMPTY = Bounds(0, 0)
 
 
 class DenseIndex:
     """Every id from first to last: a row is a subtraction away, so a million lines open at once."""
 
-    def __init__(self, bounds: LogBounds = EMPTY) -> None:
+    def __init__(self, bounds: Bounds = EMPTY) -> None:
         self.bounds = bounds
 
     def __len__(self) -> int:
@@ -59,17 +59,22 @@ class SparseIndex:
         """As `DenseIndex.ids`."""
         return self._ids[max(0, low) : high]
 
-    def add_older(self, ids: Iterable[int]) -> int:
-        """Put ids before the first; how many were added."""
-        older = list(ids)
-        self._ids[:0] = older
-        return len(older)
+    def add_older(self, ids: Iterable[int]) -> None:
+        """Put ids before the first."""
+        self._ids[:0] = list(ids)
 
-    def add_newer(self, ids: Iterable[int]) -> int:
-        """Put ids after the last; how many were added."""
-        newer = list(ids)
-        self._ids += newer
-        return len(newer)
+    def add_newer(self, ids: Iterable[int]) -> None:
+        """Put ids after the last."""
+        self._ids += list(ids)
+
+    def keep(self, number: int, wanted: bool) -> None:
+        """Have this id or not, wherever it stands."""
+        at = bisect_left(self._ids, number)
+        there = at < len(self._ids) and self._ids[at] == number
+        if wanted and not there:
+            self._ids.insert(at, number)
+        elif there and not wanted:
+            del self._ids[at]
 
     def neighbour(self, number: int, step: int) -> int | None:
         """The matching id next to `number` in that direction, None past the last."""
@@ -79,8 +84,6 @@ class SparseIndex:
         at += at < len(self._ids) and self._ids[at] == number
         return self._ids[at] if at < len(self._ids) else None
 
-    def keep_from(self, first: int) -> int:
-        """Forget ids below `first`, which retention removed; how many were forgotten."""
-        at = bisect_left(self._ids, first)
-        del self._ids[:at]
-        return at
+    def keep_from(self, first: int) -> None:
+        """Forget ids below `first`, which retention removed."""
+        del self._ids[: bisect_left(self._ids, first)]

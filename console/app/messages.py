@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
+from noroshi.console.app.tables import Found, Numbered
 from noroshi.console.queries import Leadership, Picture
-from noroshi.store.views import Event, LogLine, ScanStep, Term
+from noroshi.store.views import Event, LogLine, Term, WholeNotification
 
 
 @dataclass
@@ -41,11 +42,12 @@ class ReadingBroke(Message):
 
 
 @dataclass
-class LinesRead(Message):
-    """The lines asked for; those of `asked` that are missing in `lines` are gone."""
+class RowsRead(Message):
+    """The rows of a table that were asked for; those of `asked` that are missing in `rows` are gone."""
 
+    table: str
     asked: tuple[int, ...]
-    lines: tuple[LogLine, ...]
+    rows: tuple[Numbered, ...]
 
 
 @dataclass
@@ -54,33 +56,45 @@ class ScanStepped(Message):
 
     generation: int
     backward: bool
-    step: ScanStep
+    found: Found
+
+
+@dataclass
+class LookedAgain(Message):
+    """Of the rows `asked`, which may have changed since the filter passed them, these match now; `open`: may still."""
+
+    generation: int
+    asked: tuple[int, ...]
+    matching: tuple[int, ...]
+    open: tuple[int, ...]
 
 
 @dataclass
 class PlaceFound(Message):
-    """Where a jump leads: the id of a line, None where there is none."""
+    """Where a jump in a table leads: the id of a row, None where there is none."""
 
+    table: str
     number: int | None
     sought: str
 
 
 @dataclass
-class LogSaved(Message):
-    """The lines of a filter were written to a file."""
+class RowsSaved(Message):
+    """What a filter found was written to a file; `count` as it is told."""
 
     path: str
-    count: int
+    count: str
 
 
 @dataclass
 class DetailRead(Message):
-    """The whole of one line, what an event's name went through, or who led; for the detail that asked for it."""
+    """The whole of one row, what an event's name went through, or who led; for the detail that asked for it."""
 
     key: str
     line: LogLine | None = None
     events: tuple[Event, ...] = ()
     terms: tuple[Term, ...] = ()
+    notification: WholeNotification | None = None
 
 
 @dataclass
@@ -89,3 +103,11 @@ class TextSent(Message):
 
     way: str
     size: int
+
+
+@dataclass
+class AcknowledgementAnswered(Message):
+    """The coordinator did it, saying so in `told`; or it was not done, and `refused` says why and what to do."""
+
+    told: str = ""
+    refused: str = ""

@@ -7,15 +7,26 @@ bound: pages follow the row id or the index on time, and the text filter goes in
 
 from noroshi.store.views.events import Event, EventFilter, events
 from noroshi.store.views.history import (
+    Acknowledgement,
     Attempt,
     HistoryFilter,
     Notification,
+    WholeNotification,
+    notification_page,
     notifications,
     notifications_numbered,
+    whole_notification,
+)
+from noroshi.store.views.history_search import (
+    HistorySearch,
+    HistoryStep,
+    history_bounds,
+    notification_id_at,
+    pending_count,
+    scan_history,
+    still_matching,
 )
 from noroshi.store.views.logs import (
-    UNCUT,
-    LogBounds,
     LogFilter,
     LogLine,
     log_after,
@@ -34,17 +45,21 @@ from noroshi.store.views.operating import (
     facts,
     silences,
 )
+from noroshi.store.views.pages import UNCUT, Bounds
 from noroshi.store.views.search import ScanStep, Window, WindowStep, scan, scan_window
 from noroshi.store.views.states import NodeState, State, Term, last_write, node_states, states, terms
 
 __all__ = [
     "UNCUT",
+    "Acknowledgement",
     "Attempt",
+    "Bounds",
     "Covered",
     "Event",
     "EventFilter",
     "HistoryFilter",
-    "LogBounds",
+    "HistorySearch",
+    "HistoryStep",
     "LogFilter",
     "LogLine",
     "NodeState",
@@ -52,6 +67,7 @@ __all__ = [
     "ScanStep",
     "State",
     "Term",
+    "WholeNotification",
     "Window",
     "WindowStep",
     "covered",
@@ -60,6 +76,7 @@ __all__ = [
     "definitions_seen",
     "events",
     "facts",
+    "history_bounds",
     "last_write",
     "log_after",
     "log_before",
@@ -68,11 +85,17 @@ __all__ = [
     "log_line",
     "log_lines",
     "node_states",
+    "notification_id_at",
+    "notification_page",
     "notifications",
     "notifications_numbered",
+    "pending_count",
     "scan",
+    "scan_history",
     "scan_window",
     "silences",
     "states",
+    "still_matching",
     "terms",
+    "whole_notification",
 ]

@@ -74,7 +74,7 @@ def _conditions(connection: apsw.Connection, which: EventFilter) -> tuple[str, l
     bindings: list[str | int] = []
     if which.exact or which.event != ALL:
         conditions.append("e.event IN (SELECT value FROM json_each(?))")
-        bindings.append(json.dumps([which.event] if which.exact else _names(connection, which.event)))
+        bindings.append(json.dumps([which.event] if which.exact else names_matching(connection, which.event)))
     if which.since is not None:
         conditions.append("e.observed_at >= ?")
         bindings.append(which.since)
@@ -84,7 +84,8 @@ def _conditions(connection: apsw.Connection, which: EventFilter) -> tuple[str, l
     return " AND ".join(conditions), bindings
 
 
-def _names(connection: apsw.Connection, pattern: str) -> list[str]:
+def names_matching(connection: apsw.Connection, pattern: str) -> list[str]:
+    """The names of events that match a pattern; one without stars as it is, known or not."""
     if "*" not in pattern:
         return [pattern]
     wanted = NamePattern(pattern)

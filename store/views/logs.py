@@ -1,7 +1,7 @@
 """Pages of the shared log by key: after an id, before an id, at an instant, by ids.
 
 A line longer than `cut` bytes comes cut, with `length` saying how long it is: a page of lines of 1 MiB each stays
-small. `log_line` gives one line whole. Cutting works on bytes, since SQLite's own text functions end at a NUL.
+small. `log_line` gives one line whole.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 import apsw
 import msgspec
 
-UNCUT = 2**31 - 1
-"""For `cut`: give every line whole."""
+from noroshi.store.views.pages import UNCUT, Bounds, as_text, cut_to
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):
@@ -31,14 +30,6 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     stored_at: int
     line: str
     length: int
-
-
-@dataclass(frozen=True)
-class LogBounds:
-    """The lowest and the highest id of the log, 0 and 0 when it is empty; ids between may be missing."""
-
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -59,10 +50,10 @@ class LogFilter:
         return self.node == "**" and self.source == "**" and not self.text
 
 
-def log_bounds(connection: apsw.Connection) -> LogBounds:
+def log_bounds(connection: apsw.Connection) -> Bounds:
     """Two seeks."""
     rows = connection.execute("SELECT coalesce((SELECT min(id) FROM logs), 0), coalesce((SELECT max(id) FROM logs), 0)")
-    return LogBounds(*next(rows))
+    return Bounds(*next(rows))
 
 
 def log_after(connection: apsw.Connection, after: int, limit: int, cut: int = UNCUT) -> tuple[LogLine, ...]:
@@ -96,9 +87,7 @@ def log_id_at(connection: apsw.Connection, instant: int) -> int | None:
 
 
 _OUTER = """
-SELECT l.id, n.name, s.name, l.observed_at, l.stored_at,
-  CASE WHEN octet_length(l.line) > {cut} THEN substr(CAST(l.line AS BLOB), 1, {cut}) ELSE l.line END,
-  octet_length(l.line)
+SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, {line}, octet_length(l.line)
 FROM ({inner}) l CROSS JOIN sources s ON s.id = l.source CROSS JOIN nodes n ON n.id = s.node
 """
 
@@ -110,7 +99,7 @@ def select(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut
 
 def stream(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut: int) -> Iterator[LogLine]:
     """As `select`, one by one, for who stops early."""
-    statement = _OUTER.format(cut=int(cut), inner=inner)
+    statement = _OUTER.format(line=cut_to("l.line", cut), inner=inner)
     for row in connection.execute(statement, bindings):
         yield _line(*row)
 
@@ -118,5 +107,4 @@ def stream(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut
 def _line(  # the columns of _OUTER
     number: int, node: str, source: str, observed_at: int, stored_at: int, line: str | bytes, length: int
 ) -> LogLine:
-    text = line if isinstance(line, str) else line.decode("utf-8", errors="ignore")
-    return LogLine(number, node, source, observed_at, stored_at, text, length)
+    return LogLine(number, node, source, observed_at, stored_at, as_text(line), length)

@@ -13,7 +13,8 @@ from typing import Any
 import apsw
 
 from noroshi.store.matching import NamePattern
-from noroshi.store.views.logs import UNCUT, LogFilter, LogLine, log_bounds, stream
+from noroshi.store.views.logs import LogFilter, LogLine, log_bounds, stream
+from noroshi.store.views.pages import UNCUT, stretch
 
 SPAN = 20_000
 """Rows looked at in one step: some 10 ms from memory."""
@@ -43,22 +44,15 @@ def scan(
     cut: int = UNCUT,
 ) -> ScanStep:
     """One step from `position` (itself excluded; None: from that end), at most `limit` lines found."""
-    bounds = log_bounds(connection)
-    if backward:
-        start = bounds.last + 1 if position is None else min(position, bounds.last + 1)
-        low, high, stop = max(start - span, bounds.first), start - 1, bounds.first
-    else:
-        start = bounds.first - 1 if position is None else max(position, bounds.first - 1)
-        low, high, stop = start + 1, min(start + span, bounds.last), bounds.last
+    ahead = stretch(log_bounds(connection), position, span, backward=backward)
     condition, bindings = _condition(connection, which)
     inner = (
         "SELECT * FROM logs l WHERE id BETWEEN ? AND ?"  # noqa: S608 - fixed text, values are bound
         f" AND {condition} ORDER BY id {'DESC' if backward else ''} LIMIT ?"
     )
-    lines = _taken(stream(connection, inner, (low, high, *bindings, limit), cut), cut)
-    reached = lines[-1].id if _ended_early(lines, limit, cut) else (low if backward else high)
-    done = high < low or (reached <= stop if backward else reached >= stop)
-    return ScanStep(lines[::-1] if backward else lines, reached, abs(reached - start), done)
+    lines = _taken(stream(connection, inner, (ahead.low, ahead.high, *bindings, limit), cut), cut)
+    reached = lines[-1].id if _ended_early(lines, limit, cut) else ahead.far_end
+    return ScanStep(lines[::-1] if backward else lines, reached, abs(reached - ahead.start), ahead.is_last(reached))
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ def _condition(connection: apsw.Connection, which: LogFilter) -> tuple[str, list
         line = "lower(l.line)" if which.ignore_case else "l.line"
         any_of = " OR ".join([f"instr({line}, ?)"] * len(which.text))
         conditions.append(f"{'NOT ' if which.inverted else ''}({any_of})")
-        bindings.extend(_fold(text) if which.ignore_case else text for text in which.text)
+        bindings.extend(fold(text) if which.ignore_case else text for text in which.text)
     return " AND ".join(conditions), bindings
 
 
@@ -142,6 +136,6 @@ def _sources(connection: apsw.Connection, which: LogFilter) -> list[int]:
     return [number for number, on, name in rows if node.matches(on) and source.matches(name)]
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """As SQLite's lower(): ASCII letters alone."""
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)

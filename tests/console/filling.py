@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
@@ -116,25 +117,64 @@ def many_lines(connection: apsw.Connection, count: int, start: int, step: int = 
     logs.add_lines(connection, rows)
 
 
+@dataclass(frozen=True)
+class Try:
+    """One attempt; `outcome` None while it is under way."""
+
+    node: str
+    outcome: str | None
+    reason: str = ""
+    output: str = ""
+    procedure: str = "process"
+    application: str = '["/usr/local/bin/page","--team","storage"]'
+
+
+FAILED = Try("ops1", "failed", "exit status 1")
+DELIVERED = Try("db3", "delivered", procedure="socket", application='"tcp://127.0.0.1:9000"')
+
+
+def told(connection: apsw.Connection, row: NotificationRow, tries: Iterable[Try], at: int, reason: str = "") -> int:
+    """A notification with its attempts, a second apart and 0.2 s each; `row.id` 0 is the next number."""
+    number = row.id or notifications.last_id(connection) + 1
+    row = replace(row, id=number)
+    if row.status == "held":
+        notifications.hold_notification(connection, row, "silence 1", reason, at)
+        return number
+    notifications.add_notification(connection, row, at)
+    for priority, one in enumerate(tries, 1):
+        begun, name = at + priority * SECOND, f"delivery-{number}-{priority}"
+        intent = AttemptRow(number, name, priority, one.node, one.procedure, one.application, None)
+        notifications.add_attempt(connection, intent, begun)
+        if one.outcome is not None:
+            words = (one.outcome, one.reason, one.output)
+            notifications.end_attempt(connection, name, *words, begun + 200_000, answered=True)
+    if row.status != "pending":
+        notifications.close_notification(connection, number, row.status, reason, at + 3 * SECOND)
+    return number
+
+
 def notification(connection: apsw.Connection, about: int, status: str, reason: str = "", at: int | None = None) -> int:
     """A notification of the event `about`: the first destination failed, the second as `status` says."""
-    instant = now_us() if at is None else at
-    number = notifications.last_id(connection) + 1
-    notifications.add_notification(connection, NotificationRow(number, "disk-trouble", 3, about, None, None), instant)
-    steps = [("ops1", "process", '["/usr/local/bin/page","--team","storage"]', "failed", "exit status 1")]
+    tries = [FAILED]
     if status != "pending":
-        outcome = "delivered" if status == "delivered" else "timeout"
-        steps.append(("db3", "socket", '"tcp://127.0.0.1:9000"', outcome, ""))
-    for priority, (node, procedure, application, outcome, why) in enumerate(steps, 1):
-        name = f"delivery-{number}-{priority}"
-        row = AttemptRow(number, name, priority, node, procedure, application, None)
-        notifications.add_attempt(connection, row, instant + priority * SECOND)
-        notifications.end_attempt(
-            connection, name, outcome, why, "", instant + priority * SECOND + 200_000, answered=True
+        tries.append(DELIVERED if status == "delivered" else replace(DELIVERED, outcome="timeout"))
+    row = NotificationRow(0, "disk-trouble", 3, about, None, None, status)
+    return told(connection, row, tries, now_us() if at is None else at, reason)
+
+
+def many_notifications(connection: apsw.Connection, count: int, start: int, step: int = 10_000_000) -> None:
+    """`count` of plausible events, `step` microseconds apart: delivered but each hundredth, each with two attempts."""
+    abouts = [event(connection, f"app/service{n}", "ERROR", f"request failed: peer {n} reset") for n in range(100)]
+    for n in range(count):
+        status = "delivered" if n % 100 else "failed"
+        row = NotificationRow(0, f"service-{n % 7}", 1, abouts[n % 97], None, None, status)
+        told(
+            connection,
+            row,
+            (FAILED, DELIVERED if n % 100 else FAILED),
+            start + n * step,
+            "no group left" * (not n % 100),
         )
-    if status != "pending":
-        notifications.close_notification(connection, number, status, reason, instant + 3 * SECOND)
-    return number
 
 
 def story(connection: apsw.Connection, now: int | None = None) -> None:

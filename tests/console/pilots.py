@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from noroshi.console.app.app import NoroshiApp
 from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.widgets.log_view import LogView
+from noroshi.console.app.widgets.notification_view import NotificationView
 from noroshi.console.app.widgets.state_table import StateTable
 from noroshi.console.queries import open_queries
 
@@ -49,6 +50,10 @@ class Console:
     def view(self) -> LogView:
         return self.app.screen.query_one(LogView)
 
+    @property
+    def notifications(self) -> NotificationView:
+        return self.app.screen.query_one(NotificationView)
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -73,9 +78,11 @@ class Console:
 
 
 @asynccontextmanager
-async def console(file: Path, size: tuple[int, int] = (80, 24), *, theme: str = "ansi-dark") -> AsyncIterator[Console]:
+async def console(
+    file: Path, size: tuple[int, int] = (80, 24), *, theme: str = "ansi-dark", read_only: bool = False
+) -> AsyncIterator[Console]:
     """A console on the cluster of this node file, its first picture read."""
-    app = NoroshiApp(open_queries(file), open_queries(file), theme=theme)
+    app = NoroshiApp(*(open_queries(file) for _ in range(3)), theme=theme, read_only=read_only)
     async with app.run_test(size=size) as pilot:
         running = Console(app, pilot)
         await running.until("a first answer", lambda: app.picture is not None or app.watcher.health.trouble)

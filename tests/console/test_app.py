@@ -13,7 +13,11 @@ from pilots import console
 from noroshi.console import app as entry
 from noroshi.console.app import app as app_module
 from noroshi.console.app import prepare_environment, run_console
+from noroshi.console.app.app import NoroshiApp
+from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.log import LogScreen
+from noroshi.console.app.screens.notifications import NotificationsScreen
+from noroshi.console.app.screens.paged import PagedScreen
 from noroshi.console.app.screens.status import StatusScreen
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.severity import severity_of
@@ -26,7 +30,14 @@ def test_the_screens_are_one_key_apart_and_keep_their_place(filled: Path) -> Non
     async def run() -> None:
         async with console(filled) as shown:
             await shown.press("e", "e")
-            for key, screen in (("2", LogScreen), ("1", StatusScreen), ("tab", LogScreen), ("tab", StatusScreen)):
+            for key, screen in (
+                ("2", LogScreen),
+                ("3", NotificationsScreen),
+                ("1", StatusScreen),
+                ("tab", LogScreen),
+                ("tab", NotificationsScreen),
+                ("tab", StatusScreen),
+            ):
                 await shown.press(key)
                 assert isinstance(shown.app.screen, screen)
             assert shown.table.current and shown.table.current.key == "state unit/db3/postfix.service"
@@ -35,15 +46,16 @@ def test_the_screens_are_one_key_apart_and_keep_their_place(filled: Path) -> Non
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("screen", ["1", "2"])
+@pytest.mark.parametrize("screen", ["1", "2", "3"])
 def test_help_tells_every_key_of_the_screen(filled: Path, screen: str) -> None:
     async def run() -> None:
         async with console(filled, (80, 50)) as shown:
             await shown.press(screen)
             bound = {
                 key
-                for widget in (shown.app, shown.app.screen)
-                for binding in widget.BINDINGS
+                for owner in (type(shown.app), *type(shown.app.screen).__mro__)
+                if issubclass(owner, NoroshiApp | NoroshiScreen)
+                for binding in owner.BINDINGS
                 for key in binding.key.split(",")  # type: ignore[union-attr]
             }
             await shown.press("question_mark")
@@ -66,7 +78,7 @@ def test_help_tells_every_key_of_the_screen(filled: Path, screen: str) -> None:
 
 
 def test_every_action_works_without_control_alt_or_function_keys() -> None:
-    for owner in (app_module.NoroshiApp, StatusScreen, LogScreen, LineView):
+    for owner in (app_module.NoroshiApp, StatusScreen, LogScreen, PagedScreen, NotificationsScreen, LineView):
         for binding in owner.BINDINGS:
             keys = binding.key.split(",")  # type: ignore[union-attr]
             assert [key for key in keys if not key.startswith(("ctrl", "alt", "f1"))], binding
@@ -203,3 +215,19 @@ def test_a_fault_of_our_own_is_not_hidden(filled: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(run())
     assert layout_of(filled).database.exists()
+
+
+def test_what_was_typed_before_enter_counts_however_fast_it_came(filled: Path) -> None:
+    """A slow connection delivers letters and Enter in one piece; Enter must not overtake them."""
+    from textual import events
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.press("slash")
+            for key, character in (("d", "d"), ("b", "b"), ("3", "3"), ("enter", "\r")):
+                shown.app.post_message(events.Key(key, character))
+            await shown.shows("filter db3: 7 of 14")
+            await shown.until("the prompt is closed", lambda: not shown.app.screen.query_one("#prompt").display)
+            assert "filter db3: 7 of 14" in shown.text
+
+    asyncio.run(run())

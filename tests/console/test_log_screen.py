@@ -11,8 +11,9 @@ import pytest
 from filling import fill, layout_of, leading, lines, many_lines
 from pilots import Console, console, same_as_snapshot
 
+from noroshi.console.app.app import TYPING
 from noroshi.console.app.screens.detail import DetailScreen
-from noroshi.console.app.widgets.log_view import GONE
+from noroshi.console.app.widgets.paged_view import GONE
 
 START = 1_763_700_000_000_000
 
@@ -135,6 +136,21 @@ def test_a_filter_searches_all_lines_and_goes_on_with_what_comes(file: Path) -> 
                 await shown.shows("50,003")
                 assert shown.view.current is not None
                 assert "request 976 failed" in shown.view.current.line
+
+    asyncio.run(run())
+
+
+def test_escape_right_behind_a_letter_leaves_no_filter(filled: Path) -> None:
+    """The search that begins a moment after the last letter must not begin after the prompt was left."""
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.press("slash", *"giving", "escape")
+            await shown.shows("63 lines")
+            left = time.monotonic()
+            await shown.until("the moment has passed", lambda: time.monotonic() > left + 2 * TYPING)
+            assert "63 lines" in shown.text
 
     asyncio.run(run())
 

@@ -12,9 +12,10 @@ from filling import fill, layout_of, leading, lines
 from textual.message import Message
 from waiting import wait_until
 
-from noroshi.console.app.log_search import lines_job, scan_job
-from noroshi.console.app.messages import JobFailed, LeadershipSeen, LinesRead, PictureRead, ReadingBroke, ScanStepped
+from noroshi.console.app.messages import JobFailed, LeadershipSeen, PictureRead, ReadingBroke, RowsRead, ScanStepped
 from noroshi.console.app.reading import Fetcher, Watcher
+from noroshi.console.app.table_jobs import rows_job, scan_job
+from noroshi.console.app.tables import LogTable
 from noroshi.console.queries import Queries, open_queries
 from noroshi.store.errors import ReadFailed
 from noroshi.store.views import LogFilter
@@ -81,20 +82,20 @@ def test_a_search_without_end_does_not_hold_up_a_page(fetcher: Fetcher, told: Qu
             yield None
 
     fetcher.submit("older", endless)
-    fetcher.submit("page", lines_job((1, 2)))
-    assert isinstance(told.get(timeout=10), LinesRead)
+    fetcher.submit("page", rows_job(LogTable(), (1, 2)))
+    assert isinstance(told.get(timeout=10), RowsRead)
     assert fetcher.has("older")
 
 
 def test_a_search_tells_every_step(filled: Path, fetcher: Fetcher, told: Queue[Message]) -> None:
     fill(layout_of(filled), lambda connection: lines(connection, ["x"] * 50_000))
-    fetcher.submit("older", scan_job(LogFilter(text=("giving",)), None, 1, backward=True))
+    fetcher.submit("older", scan_job(LogTable(), LogFilter(text=("giving",)), None, 1, backward=True))
     found = []
     while True:
         message = told.get(timeout=10)
         assert isinstance(message, ScanStepped)
-        found += [line.line for line in message.step.lines]
-        if message.step.done:
+        found += [line.line for line in message.found.rows]
+        if message.found.done:
             break
     assert found == ["giving up on db2: timeout"]
 
@@ -109,16 +110,16 @@ def test_a_job_takes_the_place_of_the_one_before_it(fetcher: Fetcher, told: Queu
 
     fetcher.submit("page", slow)
     assert begun.wait(10)
-    fetcher.submit("page", lines_job((1,)))
+    fetcher.submit("page", rows_job(LogTable(), (1,)))
     go.set()
     message = told.get(timeout=10)
-    assert isinstance(message, LinesRead)
-    assert [line.id for line in message.lines] == [1]
+    assert isinstance(message, RowsRead)
+    assert [line.id for line in message.rows] == [1]
     wait_until("nothing left", lambda: not fetcher.has("page"))
-    fetcher.submit("page", lines_job((2,)))
+    fetcher.submit("page", rows_job(LogTable(), (2,)))
     fetcher.cancel("page")
-    fetcher.submit("other", lines_job((3,)))
-    assert isinstance(told.get(timeout=10), LinesRead)
+    fetcher.submit("other", rows_job(LogTable(), (3,)))
+    assert isinstance(told.get(timeout=10), RowsRead)
 
 
 def test_a_job_that_cannot_read_is_told_and_the_thread_goes_on(fetcher: Fetcher, told: Queue[Message]) -> None:
@@ -130,8 +131,8 @@ def test_a_job_that_cannot_read_is_told_and_the_thread_goes_on(fetcher: Fetcher,
     message = told.get(timeout=10)
     assert isinstance(message, JobFailed)
     assert (message.key, message.why) == ("page", "cannot read: the disk is away")
-    fetcher.submit("page", lines_job((1,)))
-    assert isinstance(told.get(timeout=10), LinesRead)
+    fetcher.submit("page", rows_job(LogTable(), (1,)))
+    assert isinstance(told.get(timeout=10), RowsRead)
 
 
 def test_a_fault_of_our_own_is_handed_over(fetcher: Fetcher, told: Queue[Message]) -> None:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from noroshi.console.app.filtering import LONGEST, TextFilter, parse_log, parse_text
 from noroshi.console.app.line_index import DenseIndex, SparseIndex
 from noroshi.console.app.messages import ScanStepped
-from noroshi.console.app.screens.detail import wrap
 from noroshi.console.app.search import Search
 from noroshi.console.app.state_rows import FOLD_ABOVE, Folded, Heading, StateRow, build, tally, troubles
+from noroshi.console.app.tables import Found, LogTable
 from noroshi.console.app.widgets.state_table import fit_columns
+from noroshi.console.app.wrapping import wrap
 from noroshi.console.queries import Leadership, Status
 from noroshi.console.severity import Severity, severity_of, shape_of
-from noroshi.store.views import LogBounds, LogFilter, LogLine, NodeState, ScanStep, State
+from noroshi.store.views import Bounds, LogFilter, NodeState, State
 
 NOBODY = Leadership(False, None)
 
@@ -156,7 +157,7 @@ def test_a_log_filter(typed: str, which: LogFilter) -> None:
 
 
 def test_every_line_has_its_row() -> None:
-    index = DenseIndex(LogBounds(11, 20))
+    index = DenseIndex(Bounds(11, 20))
     assert len(index) == 10
     assert [index.id_at(row) for row in (0, 9)] == [11, 20]
     assert [index.row_of(number) for number in (5, 11, 20, 99)] == [0, 0, 9, 10]
@@ -170,12 +171,18 @@ def test_matches_found_at_both_ends_stay_in_order(numbers: list[int], split: int
     index = SparseIndex()
     ordered = sorted(numbers)
     newer, older = [n for n in ordered if n >= split], [n for n in ordered if n < split]
-    assert index.add_newer(newer) == len(newer)
-    assert index.add_older(older) == len(older)
+    index.add_newer(newer)
+    index.add_older(older)
     assert [index.id_at(row) for row in range(len(index))] == ordered
     assert index.neighbour(split, 1) == next((n for n in ordered if n > split), None)
     assert index.neighbour(split, -1) == next((n for n in reversed(ordered) if n < split), None)
-    assert index.keep_from(split) == len(older)
+    for number in (split, 101):
+        index.keep(number, True)
+        index.keep(number, True)
+        assert number in index.ids(0, 1000)
+        index.keep(number, number in numbers)
+        index.keep(number, number in numbers)
+    index.keep_from(split)
     assert list(index.ids(0, 1000)) == newer
 
 
@@ -187,19 +194,18 @@ def test_a_search_begun_again_takes_no_line_twice() -> None:
             raise AssertionError(key)
 
     def step(backward: bool, position: int, ids: list[int], done: bool = False) -> ScanStepped:
-        lines = tuple(LogLine(number, "n", "s", 0, 0, "", 0) for number in ids)
-        return ScanStepped(search.generation, backward, ScanStep(lines, position, 10, done))
+        return ScanStepped(search.generation, backward, Found(tuple(ids), position, done))
 
-    search = Search("x", LogFilter(), TextFilter("x"), LogBounds(1, 100))
+    search = Search("x", LogTable(), LogFilter(), TextFilter("x"), Bounds(1, 100))
     fetcher = NoFetcher()
-    assert search.take(step(True, 90, [92, 95]), fetcher) == 2  # type: ignore[arg-type]
-    assert search.take(step(True, 80, [81, 92, 95]), fetcher) == 1  # type: ignore[arg-type]
+    search.take(step(True, 90, [92, 95]), fetcher)  # type: ignore[arg-type]
+    search.take(step(True, 80, [81, 92, 95]), fetcher)  # type: ignore[arg-type]
     search.take(step(False, 105, [101, 105]), fetcher)  # type: ignore[arg-type]
     search.take(step(False, 110, [101, 105, 110]), fetcher)  # type: ignore[arg-type]
     assert list(search.matches.ids(0, 99)) == [81, 92, 95, 101, 105, 110]
-    assert "6 found, " in search.told(LogBounds(1, 110))
+    assert "6 found, " in search.told(Bounds(1, 110))
     search.take(step(True, 1, [], done=True), fetcher)  # type: ignore[arg-type]
-    assert search.told(LogBounds(1, 110)) == "/x: 6 found"
+    assert search.told(Bounds(1, 110)) == "/x: 6 found"
 
 
 # --- wrapping -----------------------------------------------------------------------------------------------------
@@ -212,3 +218,8 @@ def test_wrapping_loses_no_letter_and_fits(line: str, width: int) -> None:
     pieces = wrap(line, width)
     assert all(cell_len(piece) <= width for piece in pieces)
     assert "".join(pieces).replace(" ", "") == line.replace(" ", "")
+
+
+def test_words_stay_whole_also_beside_characters_that_are_not_ascii() -> None:
+    line = "✖ failed: program /nonexistent/program is not allowed: add it there"
+    assert wrap(line, 40) == ["✖ failed: program /nonexistent/program", "is not allowed: add it there"]

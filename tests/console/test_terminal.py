@@ -118,3 +118,15 @@ def test_in_tmux_it_is_legible_and_copies_through_tmux(filled: Path, tmux: Tmux)
     tmux("send-keys", "y")
     wait_until("it says so", lambda: "characters sent to tmux" in tmux("capture-pane", "-p"))
     assert tmux("show-buffer").endswith("/var/log/app.log giving up on db2: timeout")
+
+
+def test_in_tmux_who_was_told_is_legible_narrow_and_wide(filled: Path, tmux: Tmux) -> None:
+    tmux("new-session", "-d", "-x", "80", "-y", "24", *COMMAND, "--config", str(filled))
+    wait_until("the table", lambda: "maintenance".upper() in tmux("capture-pane", "-p"), 15)
+    tmux("send-keys", "3")
+    wait_until("the chain", lambda: "✖ops1 ●db3 3.0 s" in tmux("capture-pane", "-p"))
+    assert "● delivered raid/db1/md0 DEGRADED" in tmux("capture-pane", "-p")
+    tmux("resize-window", "-x", "160", "-y", "45")
+    wait_until("more columns", lambda: "disk-trouble v3" in tmux("capture-pane", "-p"))
+    tmux("send-keys", "Enter")
+    wait_until("the detail", lambda: "1. ops1         ✖ failed: exit status 1" in tmux("capture-pane", "-p"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 from stores import lead, move, one_process, open_accounts
 
+from noroshi.store import schema
 from noroshi.store.layout import Layout
 from noroshi.store.writer import Writer
 
@@ -28,3 +30,29 @@ def old(layout: Layout) -> Iterator[Writer]:
     move(leader, "a", "b")
     yield leader
     leader.close()
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[apsw.Connection]:
+    """A plain connection to a database with the real schema."""
+    made = apsw.Connection(str(tmp_path / "views.db"))
+    schema.migrate(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plans(connection: apsw.Connection) -> Iterator[list[str]]:
+    """SQLite's own plan of every statement run on `connection` from now on, step by step."""
+    steps: list[str] = []
+
+    def explain(cursor: apsw.Cursor, statement: str, bindings: object) -> bool:
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            plan = connection.cursor()
+            plan.exec_trace = None
+            steps.extend(str(row[3]) for row in plan.execute("EXPLAIN QUERY PLAN " + statement, bindings))  # type: ignore[arg-type]
+        return True
+
+    connection.exec_trace = explain
+    yield steps
+    connection.exec_trace = None

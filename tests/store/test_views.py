@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import apsw
 import pytest
 from hypothesis import given, settings
@@ -13,18 +10,10 @@ from hypothesis import strategies as st
 from noroshi.store import schema, views
 from noroshi.store.tables import events, logs, meta, nodes, notifications
 from noroshi.store.tables.notifications import AttemptRow, NotificationRow
-from noroshi.store.views import EventFilter, HistoryFilter, LogBounds, LogFilter, LogLine, Window
+from noroshi.store.views import Bounds, EventFilter, HistoryFilter, LogFilter, LogLine, Window
 
 T0 = 1_700_000_000_000_000
 SECOND = 1_000_000
-
-
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[apsw.Connection]:
-    made = apsw.Connection(str(tmp_path / "views.db"))
-    schema.migrate(made)
-    yield made
-    made.close()
 
 
 def add_event(connection: apsw.Connection, name: str, state: str, at: int, node: str = "db1") -> int:
@@ -63,7 +52,7 @@ def test_an_empty_database_has_an_answer_to_everything(connection: apsw.Connecti
     assert views.last_write(connection) is None
     assert views.events(connection, EventFilter(), 10) == ()
     assert views.notifications(connection, HistoryFilter(), 10) == ()
-    assert views.log_bounds(connection) == LogBounds(0, 0)
+    assert views.log_bounds(connection) == Bounds(0, 0)
     assert views.log_before(connection, None, 10) == ()
     assert views.log_id_at(connection, 0) is None
     for backward in (True, False):
@@ -193,7 +182,7 @@ def test_notifications_carry_what_they_told_and_every_attempt_in_order(connectio
 def test_pages_follow_the_key_whatever_is_missing_between(connection: apsw.Connection) -> None:
     add_lines(connection, [str(n) for n in range(1, 11)])
     connection.execute("DELETE FROM logs WHERE id IN (1, 2, 6)")
-    assert views.log_bounds(connection) == LogBounds(3, 10)
+    assert views.log_bounds(connection) == Bounds(3, 10)
     assert texts(views.log_before(connection, None, 3)) == ["8", "9", "10"]
     assert texts(views.log_before(connection, 8, 3)) == ["4", "5", "7"]
     assert texts(views.log_after(connection, 4, 3)) == ["5", "7", "8"]
@@ -328,25 +317,14 @@ def test_a_window_of_time_is_walked_newest_first_without_loss_or_repeat(
     assert [(line.observed_at, line.id) for line in found] == expected
 
 
-def test_a_page_anywhere_uses_keys_and_indexes(connection: apsw.Connection) -> None:
+def test_a_page_anywhere_uses_keys_and_indexes(connection: apsw.Connection, plans: list[str]) -> None:
     """No statement of the live screens walks a table: SQLite's own plan says so."""
-    plans: list[str] = []
-
-    def explain(cursor: apsw.Cursor, statement: str, bindings: object) -> bool:
-        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            plan = connection.cursor()
-            plan.exec_trace = None
-            plans.extend(str(row[3]) for row in plan.execute("EXPLAIN QUERY PLAN " + statement, bindings))  # type: ignore[arg-type]
-        return True
-
-    connection.exec_trace = explain
     views.log_before(connection, 500, 100)
     views.log_after(connection, 500, 100)
     views.log_lines(connection, [5])
     views.log_id_at(connection, T0)
     views.log_bounds(connection)
     views.scan_window(connection, LogFilter(), Window(T0), (T0 + 5, 1), limit=5)
-    connection.exec_trace = None
     walked = [step for step in plans if step.startswith("SCAN") and ("logs" in step or "events" in step)]
     assert plans
     assert [step for step in walked if "USING" not in step] == []

@@ -85,7 +85,7 @@ class NoroshiScreen(Screen[None]):
         self.stale_banner.show(console.warning())
 
     def prompt(self, purpose: str, label: str, text: str = "", hint: str = "") -> None:
-        """Ask the operator for a line."""
+        """Ask the operator for a line; `hint`, which is safe, stands there until something is typed."""
         self.entry.open(purpose, label, text, hint)
         self.key_bar.show_hints((("Enter", "done"), ("Esc", "cancel")))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rich.cells import chop_cells
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -12,8 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from noroshi.console.app.detail import Fields
-from noroshi.console.app.widgets.bars import Bar, KeyBar
+from noroshi.console.app.reading import Job
+from noroshi.console.app.widgets.bars import Bar, Hints, KeyBar
 from noroshi.console.app.widgets.line_view import LineView
+from noroshi.console.app.wrapping import wrap
 from noroshi.console.sanitise import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -73,16 +74,24 @@ class DetailScreen(ModalScreen[None]):
         Binding("y", "copy", "Copy"),
     ]
 
+    HINTS: ClassVar[Hints] = (("Esc", "close"), ("y", "copy all"))
+
     def __init__(self, key: str, fields: Fields, title: str) -> None:
         super().__init__()
         self.key = key
         self.fields = fields
+        self.renewal: Job | None = None
+        """Reads it again when the database changed, for what may change while it is open."""
         self._title = title
+
+    @property
+    def console(self) -> NoroshiApp:
+        return cast("NoroshiApp", self.app)
 
     def compose(self) -> ComposeResult:
         yield Bar(id="header")
         yield DetailView(self.fields)
-        yield KeyBar((("Esc", "close"), ("y", "copy all")))
+        yield KeyBar(self.HINTS)
 
     def on_mount(self) -> None:
         self.query_one("#header", Bar).show(f" {visible(self._title)}")
@@ -94,23 +103,9 @@ class DetailScreen(ModalScreen[None]):
 
     def action_copy(self) -> None:
         text = "\n".join(f"{visible(name)}: {visible(text)}" if name else visible(text) for name, text in self.fields)
-        cast("NoroshiApp", self.app).copy(text)
+        self.console.copy(text)
 
 
 def _wrapped(name: str, text: str, width: int) -> list[tuple[str, str]]:
     pieces = [piece for line in visible_lines(text) for piece in wrap(line, width)]
     return [(name if not at else "", piece) for at, piece in enumerate(pieces)]
-
-
-def wrap(line: str, width: int) -> list[str]:
-    """Cut into pieces of at most `width` cells, between words where there is one near; at least one piece."""
-    if not line.isascii():
-        return chop_cells(line, width) or [""]
-    pieces = []
-    at = 0
-    while len(line) - at > width:
-        space = line.rfind(" ", at + width * 2 // 3, at + width + 1)
-        end = at + width if space < 0 else space
-        pieces.append(line[at:end])
-        at = end + (space >= 0)
-    return [*pieces, line[at:]]

@@ -32,15 +32,16 @@ class StatusScreen(NoroshiScreen):
         Binding("o", "fold", "Fold healthy"),
         Binding("L", "log_of_node", "Log of node"),
         Binding("T", "terms", "Who led"),
+        Binding("v", "notifications", "Its notifications"),
     ]
     HINTS = (
         ("?", "help"),
         ("q", "quit"),
         ("/", "filter"),
         ("e E", "trouble"),
-        ("Enter", "details"),
+        ("Enter", "all"),
         ("L", "its log"),
-        ("2", "log"),
+        ("v", "told"),
         (":", "more"),
     )
     HELP_LINES = (
@@ -48,6 +49,7 @@ class StatusScreen(NoroshiScreen):
         ("Enter", "everything about the row, and what its name went through"),
         ("L", "the log of the row's node"),
         ("T", "who led and since when, newest first"),
+        ("v", "who was told: the notifications of the row's event, or those to the node"),
         ("o", "list or fold the healthy rows of long groups"),
         ("/", "show only rows with this text; !text only those without; Esc clears"),
     )
@@ -105,6 +107,21 @@ class StatusScreen(NoroshiScreen):
         self.console.push_screen(DetailScreen(TERMS, [("", "reading …")], "who led, newest first"))
         self.console.fetcher.submit("detail", terms_job)
 
+    def action_notifications(self) -> None:
+        row = self.table.current
+        if isinstance(row, StateRow):
+            self.console.show_notifications(f"event:{row.row.event} ")
+        elif isinstance(row, NodeRow):
+            self.console.show_notifications(f"node:{row.node.node} ")
+
+    def stand_on(self, key: str) -> None:
+        """Stand on the row with this key, also where a filter or folding hid it."""
+        if not self.table.go_to(key):
+            self._fold = False
+            self._filter("")
+            if not self.table.go_to(key):
+                self.say("there is no such row any more")
+
     def action_copy(self, as_json: bool) -> None:
         row = self.table.current
         if as_json and isinstance(row, StateRow):
@@ -141,7 +158,6 @@ class StatusScreen(NoroshiScreen):
         event.stop()
         self.prompt_ended()
         self._filter(event.text if event.accepted else "")
-        self.table.focus()
 
     def _filter(self, typed: str) -> None:
         self._typed, self._wanted = typed, parse_text(typed)

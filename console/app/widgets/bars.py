@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from noroshi.console.sanitise import visible
@@ -92,7 +93,6 @@ class Prompt(Horizontal):
     """One line to type in, shown while it is needed. What it is for stands before it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "accept", "Done", priority=True),
         Binding("escape", "cancel", "Cancel"),
     ]
 
@@ -114,6 +114,7 @@ class Prompt(Horizontal):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.purpose = ""
+        self._before: Widget | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("", markup=False, id="prompt-label")
@@ -130,13 +131,16 @@ class Prompt(Horizontal):
             entry.value = text
         entry.cursor_position = len(text)
         self.display = True
-        entry.focus()
+        self._before = self.screen.focused
+        self.screen.set_focus(entry)  # at once, where `focus` would wait its turn
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self.post_message(self.Edited(self.purpose, event.value))
 
-    def action_accept(self) -> None:
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter comes by way of the input, behind what was typed before; a binding would overtake that."""
+        event.stop()
         self._close(True)
 
     def action_cancel(self) -> None:
@@ -144,4 +148,5 @@ class Prompt(Horizontal):
 
     def _close(self, accepted: bool) -> None:
         self.display = False
+        self.screen.set_focus(self._before)
         self.post_message(self.Closed(self.purpose, self.query_one(Input).value, accepted))

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from noroshi.console.severity import Severity, severity_of, shape_of
+from noroshi.console.severity import Mark, Severity, severity_of, shape_of
 
 SIDEWAYS = 16
 """Cells the view moves sideways at a key."""
@@ -86,9 +86,13 @@ class LineView(ScrollView, can_focus=True):
 
     def state_text(self, state: str, shown: str, width: int) -> Text:
         """Shape and word (`shown` is the state, sanitised), in `width` cells, by severity."""
-        word = Text(f"{shape_of(state)} {shown}")
+        return self.mark_text(Mark(shown, shape_of(state), severity_of(state)), width)
+
+    def mark_text(self, mark: Mark, width: int) -> Text:
+        """Likewise, of anything that has a shape."""
+        word = Text(f"{mark.shape} {mark.word}")
         word.truncate(width, overflow="ellipsis")
-        word.stylize(self.style_of(severity_of(state).name.lower()))
+        word.stylize(self.style_of(mark.severity.name.lower()))
         return word.append(" " * (width - word.cell_len))
 
     # --- rendering ----------------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 
 from noroshi.console.app.filtering import TextFilter
 from noroshi.console.app.state_rows import Folded, Heading, NodeRow, Row, Rows, StateRow, shown, troubles
+from noroshi.console.app.widgets.cells import cut
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.times import Clockface, age
 
@@ -180,20 +181,20 @@ class StateTable(LineView):
         if row.group != "nodes":
             titles = ["NODE", "AGE", "COUNT", "SINCE", "LAST REPORTED"]
         width = self._columns.state + _GAP + self._columns.front
-        return Text(_cut(front, width) + self._right(titles), self.style_of("heading"))
+        return Text(cut(front, width) + self._right(titles), self.style_of("heading"))
 
     def _node_line(self, row: NodeRow) -> str:
         node = row.node
         since = "" if node.since is None else self._face.short(node.since, self._now)
-        name = _cut(row.texts[1], self._columns.front)
+        name = cut(row.texts[1], self._columns.front)
         return f"{'':{_GAP}}{name}" + self._right(["", age(node.since, self._now), "", since, ""])
 
     def _state_line(self, row: StateRow) -> str:
         columns, state = self._columns, row.row
         _, event, node, supplement = row.texts
-        front = f"{'':{_GAP}}{_cut(event, columns.event)}"
+        front = f"{'':{_GAP}}{cut(event, columns.event)}"
         if columns.supplement:
-            front += f"{'':{_GAP}}{_cut(supplement, columns.supplement)}"
+            front += f"{'':{_GAP}}{cut(supplement, columns.supplement)}"
         times = [self._face.short(instant, self._now) for instant in (state.observed_at, state.seen_at)]
         return front + self._right([node, age(state.observed_at, self._now), str(state.count), *times])
 
@@ -202,15 +203,7 @@ class StateTable(LineView):
         columns = self._columns
         widths = (columns.node, columns.age, columns.count, columns.time, columns.time)
         return "".join(
-            f"{'':{_GAP}}{_cut(text, width, right=at in (1, 2))}"
+            f"{'':{_GAP}}{cut(text, width, right=at in (1, 2))}"
             for at, (text, width) in enumerate(zip(texts, widths, strict=True))
             if width
         )
-
-
-def _cut(text: str, width: int, *, right: bool = False) -> str:
-    """Exactly `width` cells: cut with an ellipsis, or padded."""
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, max(0, width - 1)) + "…" * (width > 0)
-    return " " * (width - length) + text if right else text + " " * (width - length)

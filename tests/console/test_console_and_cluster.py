@@ -1,0 +1,48 @@
+"""The console on a cluster that runs: what is told appears as it happens, and an acknowledgement reaches the leader."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from pilots import console
+
+from noroshi.console.app.screens.notifications import NotificationsScreen
+from noroshi.store import views
+
+DEFINITIONS = """events:
+  - name: orders
+    match: {event: app/orders, state: ERROR}
+    notify:
+      - {priority: 1, node: a, procedure: process, application: [/nonexistent]}
+      - {priority: 2, node: a, procedure: process, application: ["{a}", second]}
+"""
+
+
+@pytest.mark.slow
+def test_a_notification_is_seen_and_acknowledged_by_keys(tmp_path: Path) -> None:
+    async def run(running: Cluster) -> None:
+        async with console(running.nodes["a"].config) as shown:
+            await shown.press("3")
+            await shown.until("in front", lambda: isinstance(shown.app.screen, NotificationsScreen))
+            await asyncio.to_thread(running.raise_on, "a", "app/orders", "ERROR", "queue is full")
+            await shown.shows("● delivered app/orders ERROR: queue is full", "✖a ●a")
+            await shown.press("a", *"on it", "enter")
+            await shown.press(*"90m", "enter")
+            await shown.shows(f"y/N: acknowledge app/orders as {getpass.getuser()} for 90m")
+            await shown.press("y", "enter")
+            await shown.shows("app/orders ERROR acknowledged by")
+            await shown.shows("ACK BY", f" {getpass.getuser()} ")
+            await shown.press("enter")
+            await shown.shows(f"by {getpass.getuser()} at", "on it", "● delivered: exit status 0")
+
+    with Cluster(tmp_path / "cluster", names=("a",), definitions=DEFINITIONS) as running:
+        running.start()
+        running.await_up()
+        asyncio.run(run(running))
+        (state,) = [row for row in running.reader.query(views.states) if row.event == "app/orders"]
+        assert (state.owner, state.comment) == (getpass.getuser(), "on it")
+        assert state.acknowledged_until is not None
