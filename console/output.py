@@ -139,13 +139,14 @@ def event_json(row: Event) -> dict[str, Any]:
 
 
 def log_json(row: LogLine) -> dict[str, Any]:
-    """A line of the shared log."""
+    """A line of the shared log; `logged_at` is the time it gives itself, null where it gives none."""
     return {
         "node": row.node,
         "source": row.source,
         "line": row.line,
         "observed_at": iso(row.observed_at),
         "stored_at": iso(row.stored_at),
+        "logged_at": iso(row.logged_at),
     }
 
 

@@ -177,7 +177,7 @@ class Queries:
         return self.ask(lambda c: views.log_line(c, number))
 
     def log_id_at(self, instant: int) -> int | None:
-        """The first line observed at or after `instant`."""
+        """The line with the first time at or after `instant`."""
         return self.ask(lambda c: views.log_id_at(c, instant))
 
     def scan_log(
@@ -199,16 +199,20 @@ class Queries:
         limit: int,
         keeps: Callable[[LogLine], bool],
         reached: Callable[[int], None] = lambda number: None,
+        *,
+        by_time: bool = False,
     ) -> list[LogLine]:
         """The newest `limit` lines in the window that `which` selects and `keeps` accepts, in order of arrival.
 
-        Newest by the time observed where the window has a bound, by arrival where it has none. `reached` is told after
-        each step the id it has come back to, and stops the search by raising.
+        Newest by `LogLine.time` where the window has a bound or `by_time` says so, which then also is the order; by
+        arrival where it has none. `reached` is told after each step the id it has come back to, and stops the search
+        by raising.
         """
-        by_arrival = window == Window()
-        pages = self._back_by_arrival(which, reached) if by_arrival else self._back_by_time(which, window, reached)
+        timed = by_time or window != Window()
+        pages = self._back_by_time(which, window, reached) if timed else self._back_by_arrival(which, reached)
         newest_first = (line for page in pages for line in page if keeps(line))
-        return sorted(islice(newest_first, limit), key=lambda line: line.id)
+        found = list(islice(newest_first, limit))
+        return found[::-1] if by_time else sorted(found, key=lambda line: line.id)
 
     def _back_by_arrival(self, which: LogFilter, reached: Callable[[int], None]) -> Iterator[Iterable[LogLine]]:
         for step in self.scan_log(which, None, backward=True, cut=views.UNCUT):

@@ -124,6 +124,19 @@ CREATE INDEX notifications_log ON notifications (log_id) WHERE log_id IS NOT NUL
 CREATE INDEX notifications_failure ON notifications (failure_of) WHERE failure_of IS NOT NULL;
 """
 
+LOG_TIMES = """
+-- logged_at: the time the line itself gives; time: what it is ordered and found by, that or else when it was seen
+ALTER TABLE logs ADD COLUMN logged_at INTEGER;
+ALTER TABLE logs ADD COLUMN time INTEGER AS (coalesce(logged_at, observed_at)) VIRTUAL;
+DROP INDEX logs_time;
+CREATE INDEX logs_time ON logs (time);
+
+-- lines held back by a source's rate limit that no line in the log tells of yet, and when they were seen
+CREATE TABLE held_back (
+  source INTEGER PRIMARY KEY REFERENCES sources, lines INTEGER NOT NULL, rate TEXT NOT NULL,
+  begun_at INTEGER NOT NULL, ended_at INTEGER NOT NULL);
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -145,6 +158,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("first", _script(FIRST)),
     Migration("operators", _script(SECOND)),
     Migration("retention", _script(THIRD)),
+    Migration("log-times", _script(LOG_TIMES)),
 )
 
 

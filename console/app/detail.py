@@ -47,6 +47,7 @@ def line_detail(line: LogLine, now: int, face: Clockface) -> Fields:
     return [
         ("node", line.node),
         ("source", line.source),
+        ("own time", "-" if line.logged_at is None else face.precise(line.logged_at)),
         ("observed", f"{face.precise(line.observed_at)} ({age(line.observed_at, now)} ago)"),
         ("stored", face.precise(line.stored_at)),
         ("bytes", f"{line.length:,}"),

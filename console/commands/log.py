@@ -1,4 +1,8 @@
-"""`noroshi log`: the shared log, oldest first; with --follow, also what comes, whoever leads and whatever happens."""
+"""`noroshi log`: the shared log, oldest first; with --follow, also what comes, whoever leads and whatever happens.
+
+A line's time, which --since and --until go by and which is shown, is the one it gives itself, or else when it was
+seen. The order is that of arrival, in which each file's lines are as in the file; --by-time puts them by their time.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +34,10 @@ PROGRESS = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--follow, --node, --source, --grep, --since, --until, --limit, --json, --local."""
+    """--follow, --by-time, --node, --source, --grep, --since, --until, --limit, --json, --local."""
     add_output_arguments(parser)
     parser.add_argument("--follow", "-f", action="store_true", help="go on with what comes, until interrupted")
+    parser.add_argument("--by-time", action="store_true", help="in the order of the lines' times, not of arrival")
     parser.add_argument("--node", default="**", metavar="PATTERN", help="lines from these nodes")
     parser.add_argument("--source", default="**", metavar="PATTERN", help="lines from these files (/var/log/**)")
     parser.add_argument("--grep", metavar="REGEX", help="lines in which this regular expression is found")
@@ -58,19 +63,24 @@ def run(arguments: argparse.Namespace) -> int:
             printer.rows(_row(line, face) for line in lines)
         printer.flush()
 
+    if arguments.follow and arguments.by_time:
+        print("noroshi: --by-time: what is still to come has no order by time; leave --follow out", file=sys.stderr)
+        return 2
     if arguments.follow:
-        Follower(queries, which, lambda line: window.holds(line.observed_at) and keeps(line), show).run(
+        Follower(queries, which, lambda line: window.holds(line.time) and keeps(line), show).run(
             window, arguments.limit
         )
     else:
         with Progress() as progress:
-            found = queries.newest_log(which, window, arguments.limit, keeps, progress.reached)
+            found = queries.newest_log(
+                which, window, arguments.limit, keeps, progress.reached, by_time=arguments.by_time
+            )
         show(found)
     return 0
 
 
 def _row(line: LogLine, face: Clockface) -> list[Cell]:
-    return [Cell(face.precise(line.observed_at)), plain(line.node), plain(line.source), plain(line.line)]
+    return [Cell(face.precise(line.time)), plain(line.node), plain(line.source), plain(line.line)]
 
 
 class Progress:

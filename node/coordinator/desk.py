@@ -104,6 +104,7 @@ class Desk:
         self.definitions.restore(connection)
         self.nodes.restore(connection, turn)
         self.notices.restore(connection)
+        self.lines.restore(connection, turn)
         self.notifications.restore(connection, turn, self.nodes.states())
         self.streams.restored = self.lines.restored = story(connection) is not None
         if meta.get(connection, "term") != str(self._term.term):
@@ -154,13 +155,14 @@ class Desk:
 
     def finish(self, connection: Connection, turn: Turn) -> None:
         """The end of a turn: what time alone brings, and what was only counted."""
+        self.lines.tick(connection, turn)
         self.notices.tick(connection, turn)
         self.notifications.tick(connection, turn)
         self.states.flush(connection)
 
     def next_deadline(self) -> float | None:
         """When a turn is due though nothing arrives, monotonic seconds."""
-        due = (self.notices.next_deadline(), self.notifications.next_deadline())
+        due = (self.lines.next_deadline(), self.notices.next_deadline(), self.notifications.next_deadline())
         return min((one for one in due if one is not None), default=None)
 
     def _reply(self, connection: Connection, turn: Turn, asked: Asked) -> Reply:

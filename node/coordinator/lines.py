@@ -1,7 +1,9 @@
 """The shared log manager (22b): stores each selected line, then asks for notification where a definition matches.
 
 Rules: order of arrival, and per source the order of the file. Duplicate control is not applied to lines (spec 3.2). A
-definition's pattern runs bounded (`search.py`); one that runs out of time is told as an event.
+definition's pattern runs bounded (`search.py`); one that runs out of time is told as an event. What a source's rate
+limit held back is counted in the transaction that takes its bytes, so that every selected line is either stored or
+counted, whoever dies; a line of the source's own tells the count once in HELD_EVERY seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from noroshi.node.coordinator.states import Notifier
 from noroshi.node.coordinator.turn import Turn
 from noroshi.node.core.receiver import take_part
 from noroshi.node.wire.messages import LogBatch, LogPart
+from noroshi.store.clock import to_iso
 from noroshi.store.connection import Connection
 from noroshi.store.model import Definition
 from noroshi.store.tables import logs as table
@@ -26,6 +29,9 @@ GapFound = Callable[[Connection, Turn, str, str, int], None]
 """(connection, turn, node, source, bytes lost)"""
 SlowPattern = Callable[[Connection, Turn, str, bool], None]
 """(connection, turn, pattern, whether it is set aside now)"""
+
+HELD_EVERY = 10.0
+"""Seconds from the first line held back to the line that tells how many were."""
 
 
 class LogManager:
@@ -41,6 +47,23 @@ class LogManager:
         self.restored = False
         """The database was lost and begun again: a sender may have to go back, once, to where it stands now."""
         self._sent_back: set[bytes] = set()
+        self._held_due: dict[int, float] = {}
+
+    def restore(self, connection: Connection, turn: Turn) -> None:
+        """Take over what was held back and not told."""
+        self._held_due = dict.fromkeys(table.sources_held_back(connection), turn.now + HELD_EVERY)
+
+    def tick(self, connection: Connection, turn: Turn) -> None:
+        """Tell what was held back long enough ago."""
+        for source_id in [source for source, due in self._held_due.items() if due <= turn.now]:
+            del self._held_due[source_id]
+            held = table.take_held_back(connection, source_id)
+            if held is not None:
+                self._store(connection, turn, held.node, source_id, _told(held, turn.at))
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to tell, monotonic seconds."""
+        return min(self._held_due.values(), default=None)
 
     def accept(
         self, connection: Connection, turn: Turn, node: str, batch: LogBatch, *, deferred: bool = False
@@ -68,7 +91,11 @@ class LogManager:
             self._gap(connection, turn, node, part.source, taken.lost)
         node_id, source_id = self._source_id(connection, node, part.source)
         if lines := part.lines[taken.skip :]:
-            self._store(connection, turn, node, source_id, msgspec.structs.replace(part, lines=lines))
+            new = msgspec.structs.replace(part, lines=lines, times=part.times[taken.skip :])
+            self._store(connection, turn, node, source_id, new)
+        if part.held is not None:
+            table.hold_back(connection, source_id, part.held.lines, part.held.limit, part.observed_at)
+            self._held_due.setdefault(source_id, turn.now + HELD_EVERY)
         streams.advance(connection, part.stream, node_id, "log", taken.position, turn.at)
         self._positions[part.stream] = taken.position
         return taken.position
@@ -77,7 +104,11 @@ class LogManager:
         defined = self._definitions.matcher.source(node, part.source)
         first = table.last_id(connection) + 1 if defined else 0
         at = turn.at
-        table.add_lines(connection, [(source_id, part.observed_at, at, line) for line in part.lines])
+        if len(part.times) == len(part.lines):
+            timed = [(source_id, part.observed_at, at, *each) for each in zip(part.lines, part.times, strict=True)]
+            table.add_timed_lines(connection, timed)
+        else:
+            table.add_lines(connection, [(source_id, part.observed_at, at, line) for line in part.lines])
         for definition in defined:
             self._notify_matching(connection, turn, definition, first, part.lines)
 
@@ -102,3 +133,10 @@ class LogManager:
             node_id = nodes.node_id(connection, node)
             self._sources[key] = (node_id, nodes.source_id(connection, node_id, source))
         return self._sources[key]
+
+
+def _told(held: table.HeldBack, at: int) -> LogPart:
+    """A part that is one line: how much was held back."""
+    when = f"{to_iso(held.begun_at)} to {to_iso(held.ended_at)}"
+    line = f"[noroshi: {held.lines} lines held back by the rate limit of {held.rate}, seen {when}]"
+    return LogPart(b"", held.source, 0, 0, at, [line])

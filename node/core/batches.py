@@ -17,10 +17,10 @@ Batch = EventBatch | LineBatch | OutcomeBatch
 
 _BATCHES = {Kind.EVENT: EventBatch, Kind.LOG: LineBatch, Kind.OUTCOME: OutcomeBatch}
 _LARGEST = 2**63 - 1
-_HEADS = 8
-"""Bytes by which the heads of two lists may grow."""
-_LINE_COST = 5 + 9
-"""Bytes that a line takes beside its text, at most: its length, its end."""
+_HEADS = 12
+"""Bytes by which the heads of three lists may grow."""
+_LINE_COST = 5 + 9 + 9
+"""Bytes that a line takes beside its text, at most: its length, its end, its time."""
 
 
 def split(part: LogPart, most: int) -> list[LogPart]:
@@ -34,15 +34,28 @@ def split(part: LogPart, most: int) -> list[LogPart]:
     for last in _cuts(part, most):
         start = part.ends[first - 1] if first else part.start
         end = part.ends[last - 1] if last < len(part.lines) else part.end
-        lines, ends = part.lines[first:last], part.ends[first:last]
-        pieces.append(LogPart(part.stream, part.source, start, end, part.observed_at, lines, ends))
+        held = part.held if last == len(part.lines) else None
+        piece = slice(first, last)
+        pieces.append(
+            LogPart(
+                part.stream,
+                part.source,
+                start,
+                end,
+                part.observed_at,
+                part.lines[piece],
+                part.ends[piece],
+                part.times[piece],
+                held,
+            )
+        )
         first = last
     return pieces
 
 
 def _cuts(part: LogPart, most: int) -> list[int]:
     """Behind which lines the pieces end."""
-    empty = len(encode(LogPart(part.stream, part.source, _LARGEST, _LARGEST, _LARGEST, [], []))) + _HEADS
+    empty = len(encode(LogPart(part.stream, part.source, _LARGEST, _LARGEST, _LARGEST, [], [], [], part.held))) + _HEADS
     cuts, size = [], empty
     for index, line in enumerate(part.lines):
         cost = len(line.encode()) + _LINE_COST

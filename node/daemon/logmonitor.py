@@ -22,7 +22,9 @@ from noroshi.node.logs.messages import (
     Deferred,
     FromMonitor,
     Leader,
+    Limit,
     Raise,
+    Record,
     Rule,
     Settings,
     Taken,
@@ -35,6 +37,7 @@ from noroshi.node.wire.frames import Splitter, frame
 from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import LogPart
 from noroshi.store.config import Cluster, NodeConfig
+from noroshi.store.config.logs import RECORD_TIMEOUT, LogRule
 from noroshi.store.errors import NoroshiError
 
 log = logging.getLogger(__name__)
@@ -208,13 +211,12 @@ class LogMonitor:
             self._writer.write(frame(encode(message)))
 
     def _settings(self) -> Settings:
-        rules = [Rule(rule.path, list(rule.select), list(rule.except_), rule.deferred) for rule in self._config.logs]
         return Settings(
             state=str(self._config.state),
             cluster=self._cluster.name,
             node=self._config.node,
             incarnation=self._incarnation,
-            rules=rules,
+            rules=[_rule(rule) for rule in self._config.logs],
             timing=self._timing,
             keys=self._keys,
             unsure=self._unsure,
@@ -227,6 +229,21 @@ class LogMonitor:
                 await raised
         except (NoroshiError, OSError) as error:
             log.error("the log monitor's %s (%s) could not be raised: %s", state, supplement, error)
+
+
+def _rule(rule: LogRule) -> Rule:
+    """As the process is told it, with every default said."""
+    timeout = RECORD_TIMEOUT if rule.record_timeout is None else rule.record_timeout
+    rate = rule.rate
+    return Rule(
+        path=rule.path,
+        select=list(rule.select),
+        except_=list(rule.except_),
+        deferred=rule.deferred,
+        encoding=rule.encoding,
+        record=Record(rule.record.start, timeout) if rule.record is not None else None,
+        limit=Limit(rate.lines, rate.seconds, rule.burst or rate.lines, rate.text) if rate is not None else None,
+    )
 
 
 async def _ended(process: asyncio.subprocess.Process) -> int:

@@ -2,7 +2,7 @@
 
 Rules: a later incarnation is read only when all of the earlier is acknowledged, and after the earlier was looked at
 once more: a writer that has begun the new file is done with the old one. A rotated file's last line is complete, with
-its newline or without, once it has not grown for `partial` seconds.
+its newline or without, once it has not grown for `partial` seconds, and so is its last record.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Chains:
 
     def add(self, follower: Follower) -> None:
         self._chains.setdefault(follower.source, []).append(follower)
+
+    def has(self, source: str) -> bool:
+        """Whether any incarnation of the source is followed."""
+        return source in self._chains
 
     def remove(self, follower: Follower) -> None:
         chain = self._chains[follower.source]
@@ -59,7 +63,7 @@ class Chains:
 
     def _reader(self, chain: list[Follower], now: float) -> Follower | None:
         for place, follower in enumerate(chain):
-            if follower.has_more or self.completes(follower, now):
+            if follower.has_more or follower.record_due(now) or self.completes(follower, now):
                 return _grown(chain[:place], now) or follower
             if follower.pending or (follower.partial and follower.rotated):
                 return None

@@ -137,16 +137,20 @@ def irregular(path: str) -> bool:
         return False
 
 
-def last_line_start(path: str, size: int) -> int:
+def last_line_start(path: str, size: int, newline: bytes = b"\n") -> int:
     """Where the last, unfinished line begins, so that it is whole when it comes; `size` where it is too long for that.
 
     Raises OSError.
     """
+    width = len(newline)
+    size -= size % width
+    start = max(0, size - LAST_LINE)
     descriptor = os.open(path, READ_FLAGS)
     try:
-        start = max(0, size - LAST_LINE)
         tail = os.pread(descriptor, size - start, start)
     finally:
         os.close(descriptor)
-    newline = tail.rfind(b"\n")
-    return start + newline + 1 if newline >= 0 or start == 0 else size
+    found = tail.rfind(newline)
+    while found > 0 and found % width:  # the halves of two characters
+        found = tail.rfind(newline, 0, found + width - 1)
+    return start + found + width if found >= 0 else 0 if start == 0 else size

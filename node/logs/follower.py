@@ -3,7 +3,9 @@
 Rules: what a part covers begins where the last one ended, so bytes without a selected line leave no gap between parts.
 Deferred lines are sent with the offset behind each, for they travel in pieces.
 A part stays until it is acknowledged; only then the saved position moves past it. After every read the file's first
-bytes are compared again: a read that a truncation overtook is thrown away. A last line without its newline waits.
+bytes are compared again: a read that a truncation overtook is thrown away. A last line without its newline waits, as
+does a record that may go on; whole lines of such a record outlive a truncation. What the rate limit holds back is
+counted in the part that covers its bytes, so that the receiver takes both or neither.
 """
 
 from __future__ import annotations
@@ -11,19 +13,22 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import msgspec
 
+from noroshi.node.logs import cutting
+from noroshi.node.logs.cutting import Cut, Cutter
 from noroshi.node.logs.directory import READ_FLAGS, identity_of, is_link
-from noroshi.node.logs.lines import MOST_LINES, LongLine, split, text, whole_lines
+from noroshi.node.logs.encodings import encoding
+from noroshi.node.logs.limiting import Limiter
+from noroshi.node.logs.lines import MOST_LINES
+from noroshi.node.logs.messages import Rule
 from noroshi.node.logs.position import HEAD, Fact, Identity, Position, digest
 from noroshi.node.logs.selection import Selection
-from noroshi.node.wire.messages import LogPart
-
-BLOCK = 1024 * 1024
-"""Bytes read at once."""
+from noroshi.node.logs.times import OwnTimes
+from noroshi.node.wire.messages import Held, LogPart
 
 PART = 1024 * 1024
 """Bytes of lines that a part waiting to be sent may grow to."""
@@ -53,14 +58,27 @@ class Prepared:
 class Follower:
     """One incarnation. `counts` is shared by all of a monitor."""
 
-    def __init__(self, position: Position, selection: Selection, deferred: bool, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        position: Position,
+        rule: Rule,
+        selection: Selection,
+        counts: Counter[str],
+        limiter: Limiter | None = None,
+    ) -> None:
         self.stream, self.source, self.born = position.stream, position.source, position.born
         self.path = position.path
         self.identity = Identity(position.inode, position.device)
         self.size, self.modified = position.size, position.modified
-        self.read_at = self._scanned = position.offset
         self.stored = position.stored
-        self.selection, self.deferred = selection, deferred
+        self.selection, self.deferred, self._limiter = selection, rule.deferred, limiter
+        self._encoding, self._record, self._times = encoding(rule.encoding), rule.record, OwnTimes()
+        self._cutter = Cutter(
+            position.offset,
+            None if rule.record is None else selection.begins,
+            with_ends=rule.deferred,
+            forced=position.forced,
+        )
         self.pending: list[Prepared] = []
         self.in_flight = False
         self.durable = False
@@ -73,12 +91,16 @@ class Follower:
         self.grown_at = 0.0
         self.not_before = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
-        self._long: LongLine | None = None
         self._descriptor: int | None = None
         self._by_link = False
         self._counts = counts
 
     # --- what it is ---
+
+    @property
+    def read_at(self) -> int:
+        """Where reading goes on: all before it is in a part, or was not selected."""
+        return self._cutter.offset
 
     @property
     def position(self) -> Position:
@@ -107,12 +129,22 @@ class Follower:
     @property
     def has_more(self) -> bool:
         """Whether there were bytes not looked at yet, when the file was last looked at."""
-        return not self.ended and not self.absent and self.size > self._scanned
+        return not self.ended and not self.absent and self.size > self._cutter.scanned
 
     @property
     def partial(self) -> bool:
-        """Whether the file ends without a newline, as far as it was read."""
-        return not self.ended and self._scanned > self.read_at
+        """Whether the file ends without a newline, or in a record that may go on, as far as it was read."""
+        return not self.ended and self._cutter.scanned > self._cutter.offset
+
+    @property
+    def record_open(self) -> bool:
+        """Whether whole lines wait for what follows in their record."""
+        return not self.ended and bool(self._cutter.open)
+
+    def record_due(self, now: float) -> bool:
+        """Whether its last record has waited long enough."""
+        waited = self._record is not None and now - self.grown_at >= self._record.timeout
+        return waited and self.record_open and not self.has_more
 
     @property
     def drained(self) -> bool:
@@ -155,8 +187,8 @@ class Follower:
         """Take note of how the file is now; False where it is not what it was. Raises OSError."""
         if seen.st_size < self.read_at or identity_of(seen) != self.identity or not self._same_head():
             return False
-        if seen.st_size < self._scanned:  # an unfinished line was taken back
-            self._scanned, self._long = self.read_at, None
+        if seen.st_size < self._cutter.scanned:  # an unfinished line was taken back
+            self._cutter.go_back()
         if seen.st_size != self.size:
             self.grown_at = now
         self.size, self.modified = seen.st_size, seen.st_mtime_ns
@@ -178,66 +210,65 @@ class Follower:
 
     # --- reading ---
 
-    def read(self, now_us: int, *, whole: bool) -> None:
-        """Read one block; `whole`: its last line counts without a newline. Raises Replaced, OSError."""
+    def read(self, now_us: int, *, whole: bool, closed: bool = False) -> None:
+        """Read one block. Raises Replaced, OSError.
+
+        `whole`: its last line counts without a newline; `closed`: its last record as it stands.
+        """
         if self._descriptor is None:
             raise Replaced
         read_from = self.read_at
-        block = os.pread(self._descriptor, BLOCK, self._scanned if self._long else read_from)
+        block = os.pread(self._descriptor, cutting.BLOCK, self._cutter.reads_from)
         if not self._same_head():
             raise Replaced
-        lines = self._lines(block, whole)
+        cut = self._cutter.feed(block, self._encoding.of(self._head), whole=whole, closed=closed)
         self._counts["bytes"] += self.read_at - read_from
-        if lines:
-            selected = self.selection.of(lines)
-            ends = _ends(selected, lines, block, read_from, self.read_at) if self.deferred else []
-            self._keep(selected, ends, read_from, now_us)
+        if cut.texts:
+            self._select(cut, read_from, now_us)
+        if self._limiter is not None and not self.has_more and not self.rotated:
+            self._limiter.caught_up(now_us)
+        if closed and self.deferred:  # what the daemon splits must be cut alike after a restart
+            self.durable = False
 
-    def _lines(self, block: bytes, whole: bool) -> list[str]:
-        """The lines that the block completes; moves on behind them."""
-        if self._long is not None:
-            return self._long_line(self._long, block, whole)
-        end = whole_lines(block)
-        if not end and len(block) == BLOCK:
-            self._long, self._scanned = LongLine().grown(block), self.read_at + BLOCK
-            return []
-        if not end and whole and block:
-            self._move(self.read_at + len(block))
-            return [text(block)]
-        rest = len(block) - end
-        self._move(self.read_at + end)
-        if len(block) < BLOCK and b"\n" not in block[end:]:
-            self._scanned = self.read_at + rest
-        return split(block[:end]) if end else []
+    def rescue(self, now_us: int) -> int:
+        """Keep what was read of the last record of a file whose content is gone; so many bytes of it."""
+        read_from = self.read_at
+        if self.record_open:
+            self._select(self._cutter.take_open(), read_from, now_us)
+        return self.read_at - read_from
 
-    def _long_line(self, long: LongLine, block: bytes, whole: bool) -> list[str]:
-        newline = block.find(b"\n")
-        if newline < 0 and not (whole and len(block) < BLOCK):
-            self._long, self._scanned = long.grown(block), self._scanned + len(block)
-            return []
-        end = len(block) if newline < 0 else newline
-        self._move(self._scanned + end + (newline >= 0))
-        return [long.grown(block[:end]).text()]
+    def _select(self, cut: Cut, read_from: int, now_us: int) -> None:
+        lines = self.selection.of(cut.texts)
+        found = len(lines)
+        if self._limiter is not None:
+            lines = lines[: self._limiter.allow(found, now_us)]
+        ends = _ends(lines, cut) if self.deferred else []
+        self._keep(lines, ends, read_from, now_us, found - len(lines))
 
-    def _move(self, offset: int) -> None:
-        self.read_at = self._scanned = offset
-        self._long = None
-
-    def _keep(self, lines: list[str], ends: list[int], read_from: int, now_us: int) -> None:
-        if not lines:
+    def _keep(self, lines: list[str], ends: list[int], read_from: int, now_us: int, held: int) -> None:
+        if not lines and not held:
             return
         self._counts["lines"] += len(lines)
-        weight = sum(map(len, lines)) + 5 * len(lines)
+        self._counts["lines held back"] += held
+        times = self._times.of(lines, now_us)
+        weight = sum(map(len, lines)) + 14 * len(lines)
         waiting = self.pending[-1] if self.pending else None
         if waiting is not None and _joins(waiting, weight, len(lines)):
             waiting.part.lines.extend(lines)
             waiting.part.ends.extend(ends)
-            waiting.part = _until(waiting.part, self.read_at)
+            waiting.part.times.extend(times)
+            both = self._held(held + (waiting.part.held.lines if waiting.part.held else 0))
+            waiting.part = msgspec.structs.replace(waiting.part, end=self.read_at, held=both)
             waiting.weight += weight
             return
         start = self.pending[-1].part.end if self.pending else self.stored
-        part = LogPart(self.stream, shown(self.source), start, self.read_at, now_us, lines, ends)
+        part = LogPart(
+            self.stream, shown(self.source), start, self.read_at, now_us, lines, ends, times, self._held(held)
+        )
         self.pending.append(Prepared(part, read_from, weight))
+
+    def _held(self, lines: int) -> Held | None:
+        return Held(lines, self._limiter.limit.text) if lines and self._limiter is not None else None
 
     # --- sending ---
 
@@ -261,6 +292,7 @@ class Follower:
         if position == part.end:
             self.pending.pop(0)
             self.stored = position
+            self._cutter.forget_forced(position)
         else:
             self._go_back(position, now)
 
@@ -281,7 +313,7 @@ class Follower:
             self._trim(position)
         else:
             self.pending.clear()
-            self._move(position)
+            self._cutter.move(position)
         self.stored = position
 
     def _trim(self, position: int) -> None:
@@ -290,7 +322,11 @@ class Follower:
         if self.pending and self.pending[0].part.start < position:
             part = self.pending[0].part
             first = bisect_right(part.ends, position)
-            rest = {"lines": part.lines[first:], "ends": part.ends[first:]}
+            rest: dict[str, Sequence[object]] = {
+                "lines": part.lines[first:],
+                "ends": part.ends[first:],
+                "times": part.times[first:],
+            }
             self.pending[0].part = msgspec.structs.replace(part, start=position, **rest)
 
     def _as_position(self, offset: int) -> Position:
@@ -307,6 +343,8 @@ class Follower:
             size=self.size,
             modified=self.modified,
             born=self.born,
+            forced=tuple(sorted(place for place in self._cutter.forced if place > offset)),
+            caught_up_at=self._limiter.caught_up_at if self._limiter is not None else 0,
         )
 
 
@@ -315,17 +353,10 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _until(part: LogPart, end: int) -> LogPart:
-    return msgspec.structs.replace(part, end=end)
-
-
-def _ends(selected: list[str], lines: list[str], block: bytes, start: int, end: int) -> list[int]:
-    """The offset behind each selected line. `lines` are what the block completed, bytes [start, end) of the file."""
-    if len(lines) == 1:  # it may have begun in an earlier block
-        return [end] * len(selected)
-    behind = accumulate(len(line) + 1 for line in block[: end - start].split(b"\n"))
-    pairs = zip(lines, behind, strict=False)  # what follows the last newline is nothing
-    return [start + next(offset for line, offset in pairs if line is wanted) for wanted in selected]
+def _ends(selected: list[str], cut: Cut) -> list[int]:
+    """The offset behind each selected line."""
+    pairs = zip(cut.texts, cut.ends, strict=True)
+    return [next(offset for line, offset in pairs if line is wanted) for wanted in selected]
 
 
 def _joins(waiting: Prepared, weight: int, count: int) -> bool:

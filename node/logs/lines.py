@@ -1,7 +1,8 @@
 """From bytes of a file to lines of text (spec 3.1), without I/O.
 
 Rules: a line ends at a newline; one carriage return before it is not part of it. Text is UTF-8, and any byte that is
-not becomes U+FFFD, so that a line of another encoding stays visible with its ASCII whole. A NUL becomes U+FFFD too;
+not becomes U+FFFD, so that a line of another encoding stays visible with its ASCII whole (`encodings` has those that
+node.yaml may name). A NUL becomes U+FFFD too;
 NULs at the start of a line (the hole that a truncation leaves under a writer that does not append) are dropped. A line
 of more than LIMIT bytes is cut there, and a mark says how many bytes are missing. Escape sequences stay: whoever shows
 a line makes them harmless.
@@ -19,7 +20,6 @@ MOST_LINES = 16384
 """Lines taken from one block, so that a block of empty lines is no transaction of a million rows."""
 
 REPLACEMENT = "\ufffd"
-_INCREMENTAL = codecs.getincrementaldecoder("utf-8")
 
 
 def split(block: bytes) -> list[str]:
@@ -33,12 +33,12 @@ def split(block: bytes) -> list[str]:
     return lines
 
 
-def text(line: bytes) -> str:
+def text(line: bytes, codec: str = "utf-8") -> str:
     """One line, given without its newline."""
-    line = line.lstrip(b"\0")
+    line = _without_hole(line, codec)
     if len(line) > LIMIT:
-        return _cut(line[:LIMIT], len(line))
-    return _decode(line.removesuffix(b"\r"))
+        return _cut(line[:LIMIT], len(line), codec)
+    return _decode(line, codec).removesuffix("\r")
 
 
 def whole_lines(block: bytes) -> int:
@@ -56,16 +56,19 @@ class LongLine:
     kept: bytes = b""
     length: int = 0
     """Bytes of the line so far, without the NULs it began with."""
+    codec: str = "utf-8"
 
     def grown(self, data: bytes) -> LongLine:
         """With more of the line, which holds no newline."""
         if not self.kept:
-            data = data.lstrip(b"\0")
-        return LongLine(self.kept + data[: LIMIT + 1 - len(self.kept)], self.length + len(data))
+            data = _without_hole(data, self.codec)
+        return LongLine(self.kept + data[: LIMIT + 1 - len(self.kept)], self.length + len(data), self.codec)
 
     def text(self) -> str:
         """The line as far as it is known."""
-        return _cut(self.kept[:LIMIT], self.length) if self.length > LIMIT else text(self.kept)
+        if self.length > LIMIT:
+            return _cut(self.kept[:LIMIT], self.length, self.codec)
+        return text(self.kept, self.codec)
 
 
 def _has_long_line(block: bytes) -> bool:
@@ -79,12 +82,18 @@ def _has_long_line(block: bytes) -> bool:
     return False
 
 
-def _cut(kept: bytes, length: int) -> str:
-    decoder = _INCREMENTAL("replace")
+def _cut(kept: bytes, length: int, codec: str) -> str:
+    decoder = codecs.getincrementaldecoder(codec)("replace")
     shown = decoder.decode(kept)  # a character that the cut went through is left out and counted as missing
-    missing = length - len(kept) + len(decoder.getstate()[0])
+    missing = length - len(kept) + len(decoder.getstate()[0])  # which the decoder has not turned into text
     return f"{shown.replace(chr(0), REPLACEMENT)} …[cut {missing} bytes]"
 
 
-def _decode(line: bytes) -> str:
-    return line.decode("utf-8", "replace").replace("\0", REPLACEMENT)
+def _without_hole(line: bytes, codec: str) -> bytes:
+    """Without the NULs at its start; where a character takes two bytes, without the whole characters of them."""
+    hole = len(line) - len(line.lstrip(b"\0"))
+    return line[hole - hole % 2 if codec.startswith("utf-16") else hole :]
+
+
+def _decode(line: bytes, codec: str) -> str:
+    return line.decode(codec, "replace").replace("\0", REPLACEMENT)

@@ -15,6 +15,25 @@ from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import LogPart
 
 
+class Record(msgspec.Struct, frozen=True):
+    """How lines make records: a record begins where `start` is found; without it, where a line is not indented.
+
+    Without a further line for `timeout` seconds it is complete as it stands.
+    """
+
+    start: str | None
+    timeout: float
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """So many lines in so many seconds, and `burst` at once; `text` is how node.yaml writes it."""
+
+    lines: int
+    seconds: int
+    burst: int
+    text: str
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One entry of `logs:` in node.yaml."""
 
@@ -22,6 +41,9 @@ class Rule(msgspec.Struct, frozen=True):
     select: list[str] = []
     except_: list[str] = []
     deferred: bool = False
+    encoding: str = "utf-8"
+    record: Record | None = None
+    limit: Limit | None = None
 
 
 class Timing(msgspec.Struct, frozen=True):

@@ -253,7 +253,8 @@ class Monitor:
     def _select(self, rule: Rule) -> Selection:
         timing = self._timing
         limits = Limits(timing.block, timing.line, timing.strikes)
-        return Selection(rule.select, rule.except_, limits, self._timer, self._beat)
+        start = rule.record.start if rule.record is not None else None
+        return Selection(rule.select, rule.except_, limits, self._timer, self._beat, start)
 
 
 def wait_for(open_store: Callable[[], bool], seconds: float) -> bool:

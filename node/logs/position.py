@@ -12,6 +12,8 @@ Rules of `reconcile`, in this order:
 4. Anything else that is configured is a source of its own, from its start; from its end only where its pattern is
    looked at for the first time. A copy of a source that goes on being written is held back until it is known which of
    the two goes on.
+Which of two rotated files is the older one their names say: of dates the earlier, of numbers the higher, unless the
+times of all of them say that they are counted up.
 Device numbers are not stable over a restart of the host, so they decide only between files of one inode number, and
 whether a file that is missing may be on a disk that is not mounted.
 """
@@ -22,6 +24,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from posixpath import basename
 from typing import NamedTuple
 
@@ -37,7 +40,9 @@ class Position:
 
     Everything before byte `offset` is stored or was not selected; the coordinator has taken up to `stored`. `path` is
     where the file was last, `size` and `modified` (ns) what it was then. `head` is the digest of the first
-    `head_length` bytes. `born` orders the incarnations of a source.
+    `head_length` bytes. `born` orders the incarnations of a source. `forced`: offsets behind `offset` at which a record
+    was complete only because it had waited. `caught_up_at`: when a source with a rate limit was last read to its end
+    (us), 0 without one.
     """
 
     stream: bytes
@@ -52,6 +57,8 @@ class Position:
     size: int
     modified: int
     born: int
+    forced: tuple[int, ...] = ()
+    caught_up_at: int = 0
 
 
 class Identity(NamedTuple):
@@ -251,6 +258,8 @@ class _Look:
         mark = self._mark(newest.source, fact)
         other = self._mark(newest.source, place) if place is not None else None
         older = mark.older_than(other) if mark is not None and other is not None else None
+        if older and self._counts_up(newest.source, sure=True):
+            older = None
         return fact.modified >= newest.modified if older is None else not older
 
     def _held_back(self, fact: Fact) -> bool:
@@ -286,6 +295,20 @@ class _Look:
                 found.setdefault(source, []).append(fact)
         return found
 
+    def _counts_up(self, source: str, *, sure: bool) -> bool:
+        """Whether the newest rotated file has the highest number, not the lowest as logrotate has it: by their times.
+
+        One pair may be two files of logrotate's whose older one had a writer slow to let go; several are `sure`.
+        """
+        numbered = {}
+        for fact in self._rotated.get(source, []):
+            mark = self._mark(source, fact)
+            if mark is not None and mark.kind == "counter":
+                numbered[int(mark.text)] = fact.modified
+        times = [numbered[number] for number in sorted(numbered)]
+        later = sum(before < after for before, after in pairwise(times))
+        return times == sorted(times) and later > sure
+
     def _mark(self, source: str, fact: Fact) -> Mark | None:
         return dict(_readings(fact.path)).get(source)
 
@@ -298,7 +321,7 @@ class _Look:
         marks = [(self._mark(source, fact), fact) for fact in facts]
         kinds = {mark.kind for mark, _ in marks if mark is not None}
         by_time = sorted(facts, key=lambda fact: fact.modified)
-        if len(kinds) != 1 or any(mark is None for mark, _ in marks):
+        if len(kinds) != 1 or any(mark is None for mark, _ in marks) or self._counts_up(source, sure=False):
             return by_time
         return sorted(by_time, key=lambda fact: _age(mark_of(basename(source), basename(fact.path))))
 

@@ -45,7 +45,8 @@ class Reader:
         if not self._open(follower, now):
             return False
         try:
-            follower.read(now_us, whole=self._roster.chains.completes(follower, now))
+            whole, closed = self._roster.chains.completes(follower, now), follower.record_due(now)
+            follower.read(now_us, whole=whole, closed=closed)
         except Replaced:
             self._roster.suspect(follower)
             return False
@@ -53,6 +54,7 @@ class Reader:
             self._roster.unreadable(follower, error, now)
             return False
         self._roster.moved = True
+        self._roster.unsaved = self._roster.unsaved or not follower.durable
         for event in follower.selection.ran_out:
             self._reports.ran_out(shown(follower.source), event)
         follower.selection.ran_out.clear()

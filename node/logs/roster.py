@@ -13,13 +13,16 @@ from posixpath import dirname
 
 from noroshi.node.logs.chains import Chains
 from noroshi.node.logs.directory import last_line_start
+from noroshi.node.logs.encodings import Encoding, encoding
 from noroshi.node.logs.follower import Follower, shown
+from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.messages import Rule
 from noroshi.node.logs.places import Rules
 from noroshi.node.logs.position import Begin, Position, digest
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.saved import State
 from noroshi.node.logs.selection import Selection
+from noroshi.store.clock import now_us
 
 STALLED = 1.0
 """Seconds until a file is read again that gave an error."""
@@ -34,6 +37,7 @@ class Roster:
         self, rules: Sequence[Rule], select: Select, partial: float, counts: Counter[str], reports: Reports
     ) -> None:
         self._all_rules, self._select, self._counts, self._reports = rules, select, counts, reports
+        self._limiters: dict[str, Limiter] = {}
         self._born = 0
         self.rules = Rules([rule.path for rule in rules], ())
         self.chains = Chains(partial)
@@ -77,7 +81,8 @@ class Roster:
     def begin(self, begin: Begin, now: float) -> Follower:
         """Follow a new incarnation; it has to be saved before any of it is sent."""
         fact, head = begin.fact, begin.fact.head or b""
-        offset = _end_of(begin) if begin.at_end else 0
+        rule = self._all_rules[self.rules.of_path(begin.source)]
+        offset = _end_of(begin, encoding(rule.encoding).of(head)) if begin.at_end else 0
         position = Position(
             stream=secrets.token_bytes(16),
             source=begin.source,
@@ -96,9 +101,13 @@ class Roster:
         return self._follow(position, now)
 
     def end(self, follower: Follower, lost: int | None, truncated: bool) -> None:
-        """Its content is gone; `lost` as in `position.End`."""
+        """Its content is gone; `lost` as in `position.End`, of which what was read of the last record is not lost."""
+        rescued = follower.rescue(now_us())
+        if rescued and follower.pending:
+            self.active[follower] = None
         follower.end()
         self.moved = True
+        lost = lost and max(0, lost - rescued)
         if lost != 0:
             self._reports.gap(shown(follower.source), lost, truncated)
 
@@ -106,15 +115,24 @@ class Roster:
         follower.close()
         self.active.pop(follower, None)
         self.chains.remove(follower)
+        if not self.chains.has(follower.source):
+            self._limiters.pop(follower.source, None)
         self.moved = True
 
     def _follow(self, position: Position, now: float) -> Follower:
         rule = self._all_rules[self.rules.of_path(position.source)]
-        follower = Follower(position, self._select(rule), rule.deferred, self._counts)
+        follower = Follower(position, rule, self._select(rule), self._counts, self._limiter(rule, position))
         follower.grown_at = now
         self._born = max(self._born, position.born)
         self.chains.add(follower)
         return follower
+
+    def _limiter(self, rule: Rule, position: Position) -> Limiter | None:
+        """The source's, which its incarnations share."""
+        if rule.limit is None:
+            return None
+        since = position.caught_up_at or position.modified // 1000
+        return self._limiters.setdefault(position.source, Limiter(rule.limit, since))
 
     # --- states of one ---
 
@@ -150,12 +168,13 @@ class Roster:
             self.suspects.add(dirname(follower.path))
 
 
-def _end_of(begin: Begin) -> int:
+def _end_of(begin: Begin, written_in: Encoding) -> int:
     """Where the end is: a rotated file is done with, while the current one's unfinished line is still to come."""
     fact = begin.fact
+    end = fact.size - fact.size % len(written_in.newline)
     if fact.head is None or fact.path != begin.source:
-        return fact.size
+        return end
     try:
-        return last_line_start(fact.path, fact.size)
+        return last_line_start(fact.path, fact.size, written_in.newline)
     except OSError:
-        return fact.size
+        return end

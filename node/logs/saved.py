@@ -38,6 +38,8 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     size: int
     modified: int
     born: int
+    forced: tuple[int, ...] = ()
+    caught_up_at: int = 0
 
 
 class _File(msgspec.Struct, frozen=True):

@@ -1,11 +1,12 @@
 """Which lines of a file are wanted (spec 3.1): a rule's patterns, run with a bound.
 
 Role: `Selection` holds the rule of one file; `Timer` interrupts `re` from a signal, which only the main thread can.
-Rules: `select` and `except` are re.search on the decoded line; no `select` means every line. The timer is set once for
-a block; only a block that ran out of time is gone through line by line and pattern by pattern. A pattern that runs out
-of time on a line never costs a line: the line counts as selected. A pattern that did so too often is set aside for
-this file: as `select` it then matches every line, as `except` none. Time is CPU time, so that a process that was
-stopped or waited for a processor blames no pattern.
+Rules: `select` and `except` are re.search on the decoded line, or on a whole record of several; no `select` means
+every line. `start` says where a record begins; without it a line that is indented, or empty, goes on with the record
+before it. The timer is set once for a block; only a block that ran out of time is gone through line by line and
+pattern by pattern. A pattern that runs out of time on a line never costs a line: the line counts as selected. A
+pattern that did so too often is set aside for this file: as `select` or `start` it then matches every line, as
+`except` none. Time is CPU time, so that a process that was stopped or waited for a processor blames no pattern.
 """
 
 from __future__ import annotations
@@ -88,10 +89,17 @@ class Selection:
     """The patterns of one rule for one file. `alive` is called now and then while a block takes long."""
 
     def __init__(
-        self, select: Iterable[str], except_: Iterable[str], limits: Limits, timer: Timer, alive: Callable[[], None]
+        self,
+        select: Iterable[str],
+        except_: Iterable[str],
+        limits: Limits,
+        timer: Timer,
+        alive: Callable[[], None],
+        start: str | None = None,
     ) -> None:
         self._select = [_Pattern(pattern) for pattern in select]
         self._except = [_Pattern(pattern) for pattern in except_]
+        self._start = None if start is None else _Pattern(start)
         self._limits, self._timer, self._alive = limits, timer, alive
         self._wanted: Search | None = None
         self._unwanted: Search | None = None
@@ -108,6 +116,19 @@ class Selection:
                 return self._at_once(lines)
         except OutOfTime:
             return [line for line in lines if self._one(line)]
+
+    def begins(self, lines: list[str]) -> list[bool]:
+        """Whether each of these lines begins a record."""
+        if self._start is None:
+            return [bool(line) and not line[0].isspace() for line in lines]
+        start = self._start
+        if start.aside:
+            return [True] * len(lines)
+        try:
+            with self._timer.of(self._limits.block):
+                return [found is not None for found in map(start.search, lines)]
+        except OutOfTime:
+            return [self._bounded(start, line, True) for line in lines]
 
     def _at_once(self, lines: list[str]) -> list[str]:
         if self._wanted is not None:

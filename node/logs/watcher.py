@@ -118,7 +118,8 @@ class Watcher:
     def _rest(self, now: float) -> None:
         """Files that are no longer written are looked at less often."""
         for follower in list(self._roster.active):
-            busy = follower.has_more or follower.pending or (follower.partial and follower.rotated)
+            unfinished = follower.record_open or (follower.partial and follower.rotated)
+            busy = follower.has_more or follower.pending or unfinished
             if not busy and now - follower.grown_at > WRITTEN:
                 del self._roster.active[follower]
 

@@ -6,7 +6,7 @@ Rules: frozen Structs, MessagePack, decoding validates. Instants are microsecond
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -43,11 +43,20 @@ class EventBatch(msgspec.Struct, frozen=True, tag="events"):
     reports: list[Report]
 
 
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """So many selected lines were held back by the rate limit `limit`, as node.yaml writes it."""
+
+    lines: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    limit: str
+
+
 class LogPart(msgspec.Struct, frozen=True, array_like=True):
-    """The selected lines of bytes [start, end) of one incarnation of one source, in file order.
+    """The selected lines (or records of several lines) of bytes [start, end) of one incarnation of one source, in
+    file order.
 
     `ends`: the offset behind each line, where the lines are deferred: such a part may be split, and whoever has taken
-    some of it tells the rest apart. Empty otherwise.
+    some of it tells the rest apart. Empty otherwise. `times`: the time each line gives, 0 where it gives none; empty:
+    none does. `held`: what was held back among these bytes.
     """
 
     stream: bytes
@@ -57,6 +66,8 @@ class LogPart(msgspec.Struct, frozen=True, array_like=True):
     observed_at: int
     lines: list[str]
     ends: list[int] = []
+    times: list[Annotated[int, msgspec.Meta(ge=0, le=2**62)]] = []
+    held: Held | None = None
 
 
 class LogBatch(msgspec.Struct, frozen=True, tag="logs"):

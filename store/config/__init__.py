@@ -9,11 +9,11 @@ same for editors; the tests hold both together.
 from noroshi.store.config.bounds import Bounds
 from noroshi.store.config.cluster import Cluster, Heartbeat, NodeAddress, load_cluster, parse_cluster
 from noroshi.store.config.keeping import Backups, Retention
+from noroshi.store.config.logs import LogRule, Rate, RecordRule
 from noroshi.store.config.monitors import MONITORS
 from noroshi.store.config.node import (
     DefaultDestination,
     EventFilter,
-    LogRule,
     NodeConfig,
     NotifierConfig,
     check_pair,
@@ -34,6 +34,8 @@ __all__ = [
     "NodeConfig",
     "NotifierConfig",
     "Retention",
+    "Rate",
+    "RecordRule",
     "SignalRule",
     "check_pair",
     "load_cluster",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from noroshi.store import applications, kinds, validation, yamlfile
 from noroshi.store.config.bounds import SPOOL, Bounds, GiB, MiB, bounds
 from noroshi.store.config.cluster import Cluster
+from noroshi.store.config.logs import LOG_RULE, LogRule
 from noroshi.store.config.monitors import defaults, monitors
 from noroshi.store.config.signals import SignalRule, signals
 from noroshi.store.errors import Problem
@@ -23,17 +23,6 @@ MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path, as Linux limits it."""
 
 _LONGEST_SOCKET = "coordinator.sock"
-
-
-@dataclass(frozen=True)
-class LogRule:
-    """Files to follow (a path or glob, absolute) and the lines wanted: `re.search` with any of `select`, none of
-    `except_`; no `select` means every line. `deferred` lines ride in the periodic packets."""
-
-    path: str
-    select: tuple[str, ...] = ()
-    except_: tuple[str, ...] = ()
-    deferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,36 +105,14 @@ def _program(value: Value, report: Report) -> str:
     return str(kinds.path("program")(value, report))
 
 
-def _glob(value: Value, report: Report) -> str:
-    """A path or glob; the directory it starts from is no part of the pattern, whatever it is called."""
-    kinds.path("path")(value, report)
-    written = kinds.text("path")(value, report)
-    return str(Path(glob.escape(str(report.directory))) / written)
-
-
 def _names(what: str) -> Field:
     return Field(validation.list_of(what, kinds.text(f"a pattern in {what}")), ())
-
-
-def _expressions(what: str) -> Field:
-    return Field(validation.list_of(what, kinds.pattern(f"a pattern in {what}")), ())
 
 
 def _except(build: Any) -> Any:
     """`except` is a key of the files and a keyword of the language."""
     return lambda **values: build(except_=values.pop("except"), **values)
 
-
-_LOG_RULE = record(
-    "a log rule",
-    {
-        "path": Field(_glob),
-        "select": _expressions("select"),
-        "except": _expressions("except"),
-        "deferred": Field(kinds.boolean("deferred"), False),
-    },
-    _except(LogRule),
-)
 
 _EVENTS = record("events", {"only": _names("only"), "except": _names("except")}, _except(EventFilter))
 
@@ -189,7 +156,7 @@ _NODE = record(
         "shared": Field(kinds.path("shared")),
         "state": Field(kinds.path("state")),
         "run": Field(kinds.path("run")),
-        "logs": Field(validation.list_of("logs", _LOG_RULE), ()),
+        "logs": Field(validation.list_of("logs", LOG_RULE), ()),
         "events": Field(_EVENTS, EventFilter()),
         "monitors": Field(monitors, defaults()),
         "notifier": Field(_NOTIFIER, NotifierConfig()),

@@ -18,14 +18,61 @@ class LogRow:
     observed_at: int
     stored_at: int
     line: str
+    logged_at: int | None = None
+    """The time the line itself gives."""
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Lines of a source that its rate limit `rate` held back and no line tells of yet; instants as for lines."""
+
+    source_id: int
+    node: str
+    source: str
+    lines: int
+    rate: str
+    begun_at: int
+    ended_at: int
 
 
 _INSERT = "INSERT INTO logs (source, observed_at, stored_at, line) VALUES (?, ?, ?, ?)"
+_INSERT_TIMED = "INSERT INTO logs (source, observed_at, stored_at, line, logged_at) VALUES (?, ?, ?, ?, nullif(?, 0))"
+_HOLD = """
+INSERT INTO held_back (source, lines, rate, begun_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?4)
+ON CONFLICT DO UPDATE SET lines = lines + ?2, rate = ?3, ended_at = max(ended_at, ?4)
+"""
 
 
 def add_lines(connection: apsw.Connection, rows: Iterable[tuple[int, int, int, str]]) -> None:
     """Append (source id, observed_at, stored_at, line) rows; their ids follow one another."""
     connection.executemany(_INSERT, rows)
+
+
+def add_timed_lines(connection: apsw.Connection, rows: Iterable[tuple[int, int, int, str, int]]) -> None:
+    """As `add_lines`, each row with the time the line itself gives, 0 where it gives none."""
+    connection.executemany(_INSERT_TIMED, rows)
+
+
+def hold_back(connection: apsw.Connection, source: int, lines: int, rate: str, at: int) -> None:
+    """Count lines that a rate limit held back."""
+    connection.execute(_HOLD, (source, lines, rate, at))
+
+
+def sources_held_back(connection: apsw.Connection) -> list[int]:
+    """The ids of the sources with lines held back that no line tells of yet."""
+    return [int(source) for (source,) in connection.execute("SELECT source FROM held_back")]
+
+
+def take_held_back(connection: apsw.Connection, source: int) -> HeldBack | None:
+    """What was held back of a source; it is counted no more."""
+    rows = connection.execute(
+        "SELECT s.id, n.name, s.name, h.lines, h.rate, h.begun_at, h.ended_at FROM held_back h"
+        " JOIN sources s ON s.id = h.source JOIN nodes n ON n.id = s.node WHERE h.source = ?",
+        (source,),
+    )
+    row = next(rows, None)
+    connection.execute("DELETE FROM held_back WHERE source = ?", (source,))
+    return None if row is None else HeldBack(*row)
 
 
 def last_id(connection: apsw.Connection) -> int:
@@ -36,7 +83,7 @@ def last_id(connection: apsw.Connection) -> int:
 def log_by_id(connection: apsw.Connection, log_id: int) -> LogRow | None:
     """One line."""
     rows = connection.execute(
-        "SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, l.line FROM logs l"
+        "SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, l.line, l.logged_at FROM logs l"
         " JOIN sources s ON s.id = l.source JOIN nodes n ON n.id = s.node WHERE l.id = ?",
         (log_id,),
     )

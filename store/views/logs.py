@@ -20,6 +20,7 @@ from noroshi.store.views.pages import UNCUT, Bounds, as_text, cut_to
 class LogLine(msgspec.Struct, frozen=True, gc=False):
     """One line; ids are in order of arrival and, per source, in file order. `length` in bytes of UTF-8.
 
+    `logged_at`: the time the line itself gives, None where it gives none.
     A Struct for the reason that `State` is one (states.py).
     """
 
@@ -30,6 +31,12 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     stored_at: int
     line: str
     length: int
+    logged_at: int | None = None
+
+    @property
+    def time(self) -> int:
+        """What it is shown, found and put in order by: its own time, or else when it was seen."""
+        return self.observed_at if self.logged_at is None else self.logged_at
 
 
 @dataclass(frozen=True)
@@ -80,14 +87,14 @@ def log_line(connection: apsw.Connection, number: int) -> LogLine | None:
 
 
 def log_id_at(connection: apsw.Connection, instant: int) -> int | None:
-    """The id of the first line observed at or after `instant`, None when there is none."""
-    rows = connection.execute("SELECT id FROM logs WHERE observed_at >= ? ORDER BY observed_at, id LIMIT 1", (instant,))
+    """The id of the line with the first `time` at or after `instant`, None when there is none."""
+    rows = connection.execute("SELECT id FROM logs WHERE time >= ? ORDER BY time, id LIMIT 1", (instant,))
     found = next(rows, None)
     return None if found is None else int(found[0])
 
 
 _OUTER = """
-SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, {line}, octet_length(l.line)
+SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, {line}, octet_length(l.line), l.logged_at
 FROM ({inner}) l CROSS JOIN sources s ON s.id = l.source CROSS JOIN nodes n ON n.id = s.node
 """
 
@@ -105,6 +112,13 @@ def stream(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut
 
 
 def _line(  # the columns of _OUTER
-    number: int, node: str, source: str, observed_at: int, stored_at: int, line: str | bytes, length: int
+    number: int,
+    node: str,
+    source: str,
+    observed_at: int,
+    stored_at: int,
+    line: str | bytes,
+    length: int,
+    logged_at: int | None,
 ) -> LogLine:
-    return LogLine(number, node, source, observed_at, stored_at, as_text(line), length)
+    return LogLine(number, node, source, observed_at, stored_at, as_text(line), length, logged_at)

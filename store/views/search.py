@@ -1,6 +1,6 @@
 """The filter over the log, in steps: each looks at no more than `span` rows, so it can be stopped and shows progress.
 
-By id (the console's view, following) and, for a window of time, along the index on (observed_at, id).
+By id (the console's view, following) and, for a window of time, along the index on (time, id).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def scan(
 
 @dataclass(frozen=True)
 class Window:
-    """A window of the time observed, both ends inclusive, microseconds UTC; None for no bound."""
+    """A window of `LogLine.time`, both ends inclusive, microseconds UTC; None for no bound."""
 
     since: int | None = None
     until: int | None = None
@@ -68,13 +68,13 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowStep:
-    """As ScanStep, newest first along (observed_at, id); `position` is such a pair, None when `done`."""
+    """As ScanStep, newest first along (time, id); `position` is such a pair, None when `done`."""
 
     lines: tuple[LogLine, ...]
     position: tuple[int, int] | None
 
 
-_BEFORE = "observed_at >= ? AND (observed_at, id) < (?, ?) ORDER BY observed_at DESC, id DESC"
+_BEFORE = "time >= ? AND (time, id) < (?, ?) ORDER BY time DESC, id DESC"
 
 
 def scan_window(
@@ -96,8 +96,8 @@ def scan_window(
     )
     lines = _taken(stream(connection, inner, (*start, span, *bindings, limit), UNCUT), UNCUT)
     if _ended_early(lines, limit, UNCUT):
-        return WindowStep(lines, (lines[-1].observed_at, lines[-1].id))
-    edge = f"SELECT observed_at, id FROM logs WHERE {_BEFORE} LIMIT 1 OFFSET ?"  # noqa: S608 - as above
+        return WindowStep(lines, (lines[-1].time, lines[-1].id))
+    edge = f"SELECT time, id FROM logs WHERE {_BEFORE} LIMIT 1 OFFSET ?"  # noqa: S608 - as above
     return WindowStep(lines, next(connection.execute(edge, (*start, span - 1)), None))
 
 

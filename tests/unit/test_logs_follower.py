@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noroshi.node.logs import follower as module
+from noroshi.node.logs import cutting
 from noroshi.node.logs.follower import NO_PROGRESS, Follower, Replaced
+from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.lines import text
+from noroshi.node.logs.messages import Rule
 from noroshi.node.logs.position import HEAD, Position, digest
 from noroshi.node.logs.selection import Limits, Selection, Timer
 
@@ -21,7 +23,9 @@ from noroshi.node.logs.selection import Limits, Selection, Timer
 class Log:
     """A file and its follower, which is shown the file before each read."""
 
-    def __init__(self, directory: Path, content: bytes = b"", select: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, content: bytes = b"", select: tuple[str, ...] = (), rule: Rule | None = None
+    ) -> None:
         self.path = directory / "app.log"
         self.path.write_bytes(content)
         self.timer = Timer()
@@ -29,8 +33,11 @@ class Log:
         position = Position(
             b"s" * 16, str(self.path), str(self.path), seen.st_dev, seen.st_ino, 0, digest(b""), 0, 0, 0, 0, 1
         )
-        selection = Selection(select, [], Limits(), self.timer, lambda: None)
-        self.follower = Follower(position, selection, False, Counter())
+        rule = rule or Rule(str(self.path))
+        start = rule.record.start if rule.record is not None else None
+        selection = Selection(select, [], Limits(), self.timer, lambda: None, start)
+        limiter = Limiter(rule.limit, 0) if rule.limit is not None else None
+        self.follower = Follower(position, rule, selection, Counter(), limiter)
         assert self.follower.open()
 
     def append(self, data: bytes) -> None:
@@ -59,8 +66,8 @@ class Log:
 def log(tmp_path: Path) -> object:
     made: list[Log] = []
 
-    def make(content: bytes = b"", *select: str) -> Log:
-        made.append(Log(tmp_path, content, select))
+    def make(content: bytes = b"", *select: str, rule: Rule | None = None) -> Log:
+        made.append(Log(tmp_path, content, select, rule))
         return made[-1]
 
     yield make
@@ -206,7 +213,7 @@ def test_however_it_is_written_and_read_the_lines_are_those_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], whole: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK", 32)
+        patch.setattr(cutting, "BLOCK", 32)
         patch.setattr("noroshi.node.logs.lines.LIMIT", 40)
         one = Log(tmp_path_factory.mktemp("log"))
         for piece in pieces:

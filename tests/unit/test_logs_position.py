@@ -203,3 +203,53 @@ def test_growth_keeps_the_content_and_other_first_bytes_do_not(before: bytes, mo
         other = bytes([*before[:place], before[place] ^ 1, *before[place + 1 :]])
         assert not same_content(position, fact(content=other + more))
         assert not same_content(position, fact(content=before[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("oldest_first", "times"),
+    [
+        (["-20261125", "-20261126", "-20261127"], [10, 20, 30]),
+        (["-20261125", "-20261126", "-20261127"], [30, 20, 20]),
+        (["-2026112509", "-2026112510", "-2026112600"], [5, 5, 5]),
+        (["-1764205323", "-1764291723"], [30, 20]),
+        ([".3", ".2", ".1"], [10, 20, 30]),
+        ([".3", ".2", ".1"], [20, 20, 20]),
+        ([".11", ".9", ".1"], [30, 10, 40]),
+        ([".1", ".2", ".10"], [10, 20, 30]),
+        ([".1", ".2"], [10, 20]),
+    ],
+    ids=[
+        "dates",
+        "dates, odd times",
+        "hours",
+        "epoch",
+        "logrotate",
+        "copied",
+        "touched",
+        "up",
+        "two up",
+    ],
+)
+@pytest.mark.parametrize("seen", [False, True], ids=["never seen", "seen before them"])
+def test_rotated_files_are_read_oldest_first(oldest_first: list[str], times: list[int], seen: bool) -> None:
+    """Of a source that was never seen, and of one that was rotated so often while nobody looked."""
+    facts = [
+        fact(LOG + mark, 10 + number, b"line %d\n" % number, 100 + time, wanted=False)
+        for number, (mark, time) in enumerate(zip(oldest_first, times, strict=True))
+    ]
+    positions = [known(b"line before\n", inode=1)] if seen else []
+    decisions = reconcile(
+        positions, [*facts[::-1], fact(content=b"now\n", inode=2)], DEVICE, {LOG: False}, resumed=True
+    )
+    begun = [decision.fact.path for decision in decisions if isinstance(decision, Begin)]
+    assert begun == [*(LOG + mark for mark in oldest_first), LOG]
+
+
+def test_a_file_between_is_read_though_its_number_is_higher_where_numbers_go_up() -> None:
+    rotated = [fact(f"{LOG}.{n}", n, b"line %d\n" % n, 100 + n, wanted=False) for n in (1, 2, 3, 4)]
+    before = [known(b"line %d\n" % n, inode=n, path=f"{LOG}.{n}") for n in (1, 2)]
+    was_current = known(b"line 3\n", inode=3)
+    decisions = reconcile(
+        [*before, was_current], [*rotated, fact(content=b"now\n", inode=9)], DEVICE, {LOG: False}, resumed=True
+    )
+    assert [decision.fact.path for decision in decisions if isinstance(decision, Begin)] == [f"{LOG}.4", LOG]

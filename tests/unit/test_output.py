@@ -56,6 +56,7 @@ def test_the_fields_are_those_of_the_design() -> None:
         "line": "text",
         "observed_at": ISO,
         "stored_at": ISO,
+        "logged_at": None,
     }
 
 

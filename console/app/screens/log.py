@@ -63,7 +63,7 @@ class LogScreen(PagedScreen[LogLine, LogFilter]):
         self.view.add_rows((line.id for line in picture.tail), picture.tail)
 
     def in_words(self, row: LogLine) -> str:
-        return visible(f"{self.console.face.precise(row.observed_at)} {row.node} {row.source} {row.line}")
+        return visible(f"{self.console.face.precise(row.time)} {row.node} {row.source} {row.line}")
 
     def action_copy(self, as_json: bool) -> None:
         line = self.view.current

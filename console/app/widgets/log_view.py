@@ -53,7 +53,7 @@ class LogView(PagedView[LogLine]):
         return 23 if self.size.width >= WIDE else 14 if self.size.width >= NARROW else 8
 
     def _origin(self, line: LogLine) -> Text:
-        text = Text().append(f"{self._time(line.observed_at):{self._time_width}} ", self.style_of("muted"))
+        text = Text().append(f"{self._time(line.time):{self._time_width}} ", self.style_of("muted"))
         if self._shows_origin:
             node, source = self._shown_widths()
             text.append(f"{end(visible(line.node), node)} ", self.style_of("other"))

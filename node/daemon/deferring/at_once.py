@@ -144,7 +144,7 @@ class AtOnce:
         log.error("deferred lines that the coordinator cannot take are set aside in %s: %s", path, why)
         part = _decoded(item)
         lines, ends = [f"[noroshi: what stood here is set aside in {path}: {why[:300]}]"], part.ends[-1:]
-        self._instead[stream, item.sequence] = msgspec.structs.replace(part, lines=lines, ends=ends)
+        self._instead[stream, item.sequence] = msgspec.structs.replace(part, lines=lines, ends=ends, times=[])
         return Next(0.0)
 
     async def _pause(self, seconds: float) -> None:
