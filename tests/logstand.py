@@ -46,12 +46,20 @@ class Shelf:
     positions: dict[bytes, int] = field(default_factory=dict)
     parts: list[LogPart] = field(default_factory=list)
     lost: int = 0
+    held: int = 0
+    """Lines held back by a rate limit."""
+
+    @property
+    def times(self) -> list[int]:
+        """What the lines say of when they are from, in order of arrival."""
+        return [time for part in self.parts for time in part.times]
 
     def take(self, part: LogPart) -> int:
         """As the real one does, in one transaction."""
         taken = take_part(part.start, part.end, self.positions.get(part.stream))
         if taken.taken:
             self.lost += taken.lost
+            self.held += part.held.lines if part.held is not None else 0
             self.lines.setdefault(part.source, []).extend(part.lines)
             self.positions[part.stream] = taken.position
             self.parts.append(part)

@@ -27,6 +27,8 @@ run: /run/noroshi
 logs:
   - {path: /var/log/*.log, select: ["error", "fail"], except: ["harmless"], deferred: true}
   - {path: /var/log/all}
+  - {path: /srv/app.log, encoding: shift_jis, record: {start: "^\\d{4}-"}, record_timeout: 5s, rate: 1000/s, burst: 99}
+  - {path: /srv/trace.log, record: indented, rate: 60/m}
 events: {only: ["server/*", "raid/**"], except: ["server/test*"]}
 monitors:
   filesystem: {interval: 10s, warning: 80, write: [/srv]}
@@ -139,6 +141,23 @@ NODE_MISTAKES = [
     ("logs: [{path: a, select: [404]}]", (5, 27), "must be text", '"404"'),
     ("logs: [{path: a, deferred: 1}]", (5, 28), "must be true or false", ""),
     ("logs: [{path: ~}]", (5, 15), "here is nothing", ""),
+    ("logs: [{path: a, encoding: utf-9}]", (5, 28), "unknown encoding 'utf-9'", "did you mean 'utf-8'?"),
+    ("logs: [{path: a, encoding: cp500}]", (5, 28), "none in which a newline is the byte 0x0A", "among others: utf-8"),
+    ("logs: [{path: a, encoding: utf-32}]", (5, 28), "none in which a newline is the byte 0x0A", ""),
+    ("logs: [{path: a, encoding: rot13}]", (5, 28), "none in which a newline is the byte 0x0A", ""),
+    ("logs: [{path: a, encoding: 8859}]", (5, 28), "must be text", '"8859"'),
+    ("logs: [{path: a, record: indent}]", (5, 26), "unknown record 'indent'", "did you mean 'indented'?"),
+    ("logs: [{path: a, record: [x]}]", (5, 26), "record must be a mapping, here is a list", ""),
+    ("logs: [{path: a, record: {}}]", (5, 26), "lacks 'start'", ""),
+    ("logs: [{path: a, record: {start: '(a'}}]", (5, 34), "unterminated subpattern", ""),
+    ("logs: [{path: a, record: {begin: a}}]", (5, 27), "unknown key 'begin' in record", "known here: start"),
+    ("logs: [{path: a, record_timeout: 2s}]", (5, 34), "record_timeout without 'record'", "or leave it out"),
+    ("logs: [{path: a, record: indented, record_timeout: 50ms}]", (5, 52), "must be from 100ms to 10m", ""),
+    ("logs: [{path: a, rate: 1000}]", (5, 24), "must be text", '"1000"'),
+    ("logs: [{path: a, rate: 1000 a second}]", (5, 24), "rate is no rate: '1000 a second'", "like 1000/s"),
+    ("logs: [{path: a, rate: 0/s}]", (5, 24), "rate is no rate", ""),
+    ("logs: [{path: a, burst: 5}]", (5, 25), "burst without 'rate' means nothing", ""),
+    ("logs: [{path: a, rate: 1/s, burst: 0}]", (5, 36), "must be from 1 to 10000000", ""),
     ('events: {only: "server/*"}', (5, 16), "must be a list", ""),
     ("events: {onyl: []}", (5, 10), "unknown key 'onyl'", "'only'"),
     ("monitors: {filesytem: {}}", (5, 12), "unknown monitor 'filesytem'", "'filesystem'"),

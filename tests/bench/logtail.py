@@ -13,9 +13,10 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -24,11 +25,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from logstand import Coordinator, MonitorProcess, Shelf
 from waiting import wait_until
 
-from noroshi.node.logs.messages import Rule, Timing
+from noroshi.node.logs.messages import Limit, Record, Rule, Timing
 from noroshi.node.wire.messages import Acknowledged, LogBatch, Reply
 
 SELECT, EXCEPT = ["error", "fail"], ["harmless"]
 LENGTHS = (60, 120, 400)
+MORE: dict[str, dict[str, Any]] = {
+    "records of five lines": {"record": Record("^Nov", 2.0)},
+    "at most 1,000 a second": {"limit": Limit(1000, 1, 1000, "1000/s")},
+    "in latin-1": {"encoding": "latin-1"},
+    "a stamp each microsecond": {},
+}
+"""What else a rule may say, with 120 bytes a line and all of them selected."""
 WATCHED = 20.0
 
 
@@ -41,6 +49,8 @@ def main() -> None:
     for length in LENGTHS:
         for rule, name in ((SELECT, "a tenth selected"), ([], "all")):
             one_length(arguments.lines, length, rule, name)
+    for name, options in MORE.items():
+        one_kind(arguments.lines, name, options)
     quiet(arguments.quiet)
 
 
@@ -48,21 +58,50 @@ def one_length(count: int, length: int, select: list[str], name: str) -> None:
     except_ = EXCEPT if select else []
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "bench.log"
-        write(log, count, length)
+        log.write_text("".join(lines(count, length)))
         show(f"bare loop, {length} bytes, {name}", count, *bare(log, select, except_))
         log.unlink()
-        show(f"log monitor, {length} bytes, {name}", count, *monitored(Path(directory), count, length, select, except_))
+        figures = monitored(Path(directory), lines(count, length), Rule(str(log), select, except_))
+        show(f"log monitor, {length} bytes, {name}", count, *figures)
+
+
+def one_kind(count: int, name: str, options: dict[str, Any]) -> None:
+    """As `one_length` without the bare loop; the time of each line is looked for in all of them."""
+    with tempfile.TemporaryDirectory() as directory:
+        rule = Rule(str(Path(directory) / "bench.log"), **options)
+        lines = KINDS.get(name, stamped)(count)
+        show(f"log monitor, 120 bytes, {name}", count, *monitored(Path(directory), lines, rule))
 
 
 def show(name: str, count: int, seconds: float, cpu: float) -> None:
     print(f"{name:44}{count / seconds:12,.0f}{cpu * 1e5 / count:18.3f}", flush=True)
 
 
-def write(path: Path, count: int, length: int) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            level = "error" if number % 10 == 0 else "notice"
-            file.write(f"Nov 22 12:00:00 host app[{number}]: {level} request ".ljust(length - 1, "x") + "\n")
+def lines(count: int, length: int) -> Iterator[str]:
+    for number in range(count):
+        level = "error" if number % 10 == 0 else "notice"
+        yield f"Nov 22 12:00:00 host app[{number}]: {level} request ".ljust(length - 1, "x") + "\n"
+
+
+def stamped(count: int) -> Iterator[str]:
+    return lines(count, 120)
+
+
+def in_fives(count: int) -> Iterator[str]:
+    for number, line in enumerate(lines(count, 120)):
+        yield line if number % 5 == 0 else "    " + line[4:]
+
+
+def in_microseconds(count: int) -> Iterator[str]:
+    for number in range(count):
+        stamp = f"2026-11-22T12:{number // 1_000_000 % 60:02d}:00.{number % 1_000_000:06d}Z"
+        yield f"{stamp} host app[{number}]: notice request ".ljust(119, "x") + "\n"
+
+
+KINDS: dict[str, Callable[[int], Iterator[str]]] = {
+    "records of five lines": in_fives,
+    "a stamp each microsecond": in_microseconds,
+}
 
 
 def bare(path: Path, select: list[str], except_: list[str]) -> tuple[float, float]:
@@ -80,9 +119,9 @@ def bare(path: Path, select: list[str], except_: list[str]) -> tuple[float, floa
     return time.perf_counter() - started, time.process_time() - cpu
 
 
-def monitored(directory: Path, count: int, length: int, select: list[str], except_: list[str]) -> tuple[float, float]:
+def monitored(directory: Path, content: Iterator[str], rule: Rule) -> tuple[float, float]:
     """Wall and CPU seconds from the moment the file is there until its end is acknowledged."""
-    log, size, reached = directory / "bench.log", count * length, [0]
+    log, reached, text = directory / "bench.log", [0], "".join(content)
 
     def acknowledge(batch: LogBatch) -> Reply:
         reached[0] = max(reached[0], *(part.end for part in batch.parts))
@@ -90,13 +129,13 @@ def monitored(directory: Path, count: int, length: int, select: list[str], excep
 
     with (
         Coordinator(Shelf(), acknowledge) as coordinator,
-        watching(directory, Rule(str(log), select, except_)) as monitor,
+        watching(directory, rule) as monitor,
     ):
-        write(log, count, length)
+        log.write_text(text)
         cpu = cpu_of(monitor)
         started = time.perf_counter()
         monitor.lead(coordinator.endpoint)
-        last = size - length * 10
+        last = len(text) - 400 * 10
         wait_until("the whole file is acknowledged", lambda: reached[0] >= last, 120, 0.002)
         return time.perf_counter() - started, cpu_of(monitor) - cpu
 

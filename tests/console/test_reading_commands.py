@@ -18,6 +18,7 @@ from filling import HOSTILE, NODES, fill, layout_of, leading, lines, many_lines,
 from waiting import wait_until
 
 from noroshi.console.main import main
+from noroshi.store.tables import logs, nodes
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -158,7 +159,7 @@ def test_log_is_oldest_first_and_limited_to_the_newest(filled: Path, run: Run) -
     assert len(json_lines(out)) == 63
     _, out, _ = run(filled, "log", "--json", "--limit", "2")
     assert [row["line"] for row in json_lines(out)] == ["connection to db2 lost, retrying", "giving up on db2: timeout"]
-    assert set(json_lines(out)[0]) == {"node", "source", "line", "observed_at", "stored_at"}
+    assert set(json_lines(out)[0]) == {"node", "source", "line", "observed_at", "stored_at", "logged_at"}
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,29 @@ def test_wrong_usage_is_status_2(filled: Path, run: Run, words: list[str], said:
     status, out, err = run(filled, "log", *words)
     assert (status, out) == (2, "")
     assert said in err
+
+
+def test_a_lines_own_time_is_shown_found_and_on_demand_the_order(file: Path, run: Run) -> None:
+    """Three lines seen in one second, of which two say when they were written; one is a record of two lines."""
+    seen = 1_763_780_000_000_000  # 2025-11-22T02:53:20Z
+
+    def add(connection: apsw.Connection) -> None:
+        source = nodes.source_id(connection, nodes.node_id(connection, "db1"), "/var/log/a")
+        late = [("second", seen - 60_000_000), ("unknown", 0), ("first\n  and more", seen - 3_600_000_000)]
+        logs.add_timed_lines(connection, [(source, seen, seen, text, time) for text, time in late])
+
+    fill(layout_of(file), add)
+    _, out, _ = run(file, "log")
+    assert [line.split()[1] for line in out.splitlines()] == ["02:52:20.000", "02:53:20.000", "01:53:20.000"]
+    assert "first␊  and more" in out
+    _, out, _ = run(file, "log", "--json", "--by-time")
+    rows = json_lines(out)
+    assert [row["line"] for row in rows] == ["first\n  and more", "second", "unknown"]
+    assert [row["logged_at"] for row in rows] == ["2025-11-22T01:53:20.000000Z", "2025-11-22T02:52:20.000000Z", None]
+    _, out, _ = run(file, "log", "--json", "--until", "2025-11-22T02:53", "--limit", "1")
+    assert [row["line"] for row in json_lines(out)] == ["second"]
+    status, _, err = run(file, "log", "--by-time", "--follow")
+    assert status == 2 and "leave --follow out" in err
 
 
 def test_hostile_lines_are_printed_harmless_and_in_json_to_the_letter(file: Path, run: Run) -> None:

@@ -16,6 +16,8 @@ INSERT INTO events (id, event, category, state, supplement, node, observed_at, s
 INSERT INTO definitions VALUES ('one', 1, '{"name":"one","kind":"event","event":"app/*"}', 'seed', 1);
 INSERT INTO notifications (id, definition, version, event_id, status, created_at)
   VALUES (1, 'one', 1, 1, 'delivered', 6);
+INSERT INTO sources VALUES (1, 1, '/x');
+INSERT INTO logs (source, observed_at, stored_at, line) VALUES (1, 7, 8, 'before');
 """
 
 
@@ -31,5 +33,8 @@ def test_the_first_version_keeps_its_rows_and_takes_the_new_columns_defaults(tmp
     assert event.author == ""
     (version,) = definitions.versions(connection)
     assert (version.author, version.note, version.definition is not None) == ("seed", "", True)
+    (line,) = views.log_after(connection, 0, 10)
+    assert (line.line, line.observed_at, line.logged_at, line.time) == ("before", 7, None, 7)
+    assert views.log_id_at(connection, 7) == 1
     assert schema.migrate(connection) == len(schema.MIGRATIONS)
     connection.close()

@@ -292,19 +292,19 @@ def test_huge_lines_end_a_step_early_and_none_is_lost(connection: apsw.Connectio
 
 @settings(max_examples=60, deadline=None)
 @given(
-    seen=st.lists(st.integers(0, 12), max_size=25),
+    seen=st.lists(st.tuples(st.integers(1, 12), st.integers(0, 12)), max_size=25),
     since=st.none() | st.integers(0, 12),
     until=st.none() | st.integers(0, 12),
     span=st.integers(1, 30),
     limit=st.integers(1, 30),
 )
 def test_a_window_of_time_is_walked_newest_first_without_loss_or_repeat(
-    seen: list[int], since: int | None, until: int | None, span: int, limit: int
+    seen: list[tuple[int, int]], since: int | None, until: int | None, span: int, limit: int
 ) -> None:
     connection = apsw.Connection(":memory:")
     schema.migrate(connection)
     source = nodes.source_id(connection, nodes.node_id(connection, "db1"), "/x")
-    logs.add_lines(connection, [(source, at, at, str(n)) for n, at in enumerate(seen)])
+    logs.add_timed_lines(connection, [(source, at, at, str(n), logged) for n, (at, logged) in enumerate(seen)])
     window = Window(since, until)
     found: list[LogLine] = []
     position: tuple[int, int] | None = None
@@ -313,8 +313,12 @@ def test_a_window_of_time_is_walked_newest_first_without_loss_or_repeat(
         found += step.lines
         if (position := step.position) is None:
             break
-    expected = sorted(((at, n + 1) for n, at in enumerate(seen) if window.holds(at)), reverse=True)
-    assert [(line.observed_at, line.id) for line in found] == expected
+    times = [logged or at for at, logged in seen]
+    expected = sorted(((time, n + 1) for n, time in enumerate(times) if window.holds(time)), reverse=True)
+    assert [(line.time, line.id) for line in found] == expected
+    assert [line.logged_at for line in sorted(found, key=lambda line: line.id)] == [
+        logged or None for (_, logged), time in zip(seen, times, strict=True) if window.holds(time)
+    ]
 
 
 def test_a_page_anywhere_uses_keys_and_indexes(connection: apsw.Connection, plans: list[str]) -> None:

@@ -21,6 +21,8 @@ from noroshi.store.config import (
     NodeAddress,
     NotifierConfig,
     Retention,
+    Rate,
+    RecordRule,
     SignalRule,
     check_pair,
     load_cluster,
@@ -153,6 +155,15 @@ def test_a_node_with_everything(tmp_path: Path) -> None:
     assert node.logs == (
         LogRule("/var/log/*.log", ("error", "fail"), ("harmless",), deferred=True),
         LogRule("/var/log/all"),
+        LogRule(
+            "/srv/app.log",
+            encoding="shift_jis",
+            record=RecordRule(r"^\d{4}-"),
+            record_timeout=5.0,
+            rate=Rate(1000, 1, "1000/s"),
+            burst=99,
+        ),
+        LogRule("/srv/trace.log", record=RecordRule(None), rate=Rate(60, 60, "60/m")),
     )
     assert node.events == EventFilter(("server/*", "raid/**"), ("server/test*",))
     assert "raid" not in node.monitors

@@ -44,6 +44,8 @@ BEYOND_A_SCHEMA = (
     "must be from 1h to 3650d",
     "must be from 1d to 3650d",
     "must be from 1m to 3650d",
+    "unknown encoding",
+    "none in which a newline is the byte 0x0A",
     "overlap those of",
     "must not be above error",
     "is the shared directory",
