@@ -151,6 +151,11 @@ class Follower:
         """Whether all there was is acknowledged."""
         return not (self.has_more or self.partial or self.pending)
 
+    @property
+    def empty(self) -> bool:
+        """Whether it had no byte when it was seen last."""
+        return self._head_length == 0
+
     # --- the file ---
 
     def open(self) -> bool:
@@ -182,6 +187,8 @@ class Follower:
             self.identity = fact.identity
         self.path, self.linked, self.absent = fact.path, True, False
         self.size, self.modified = max(fact.size, self.read_at), fact.modified
+        if self.empty and fact.head:  # what is read must be what was decided on
+            self._head, self._head_length, self._head_digest = fact.head, len(fact.head), digest(fact.head)
 
     def saw(self, seen: os.stat_result, now: float) -> bool:
         """Take note of how the file is now; False where it is not what it was. Raises OSError."""

@@ -1,7 +1,8 @@
 """Looks at the files of a roster and at the directories of the rules, and does as `position` decides.
 
 Rules: files are polled by stat, those being written more often; directories by their time of change, and the wildcards
-every few seconds. A rotated file stays followed for as long as it exists, for its writer may be slow to let go of it.
+every few seconds. The first bytes of a file that was empty are not believed before its directory was looked at: they
+may follow a rotation. A rotated file stays followed while it exists, for its writer may be slow to let go of it.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ class Watcher:
                 self._changed(follower, seen, now)
 
     def _changed(self, follower: Follower, seen: os.stat_result, now: float) -> None:
+        if follower.empty and not follower.rotated:  # perhaps written, copied and truncated, and written again
+            self._roster.suspect(follower)
+            return
         try:
             same = follower.saw(seen, now)
         except OSError as error:
@@ -190,6 +194,8 @@ class Watcher:
             match decision:
                 case Continue(known, fact):
                     follower = followers[known.stream]
+                    if fact.size != follower.size:
+                        follower.grown_at = now
                     follower.place(fact)
                     follower.linked = fact.identity in seen.linked
                 case End(known, lost, truncated):

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from logstand import Coordinator, MonitorProcess, Shelf, Stand, append
+from logstand import QUICK, Coordinator, MonitorProcess, Shelf, Stand, append
 from waiting import wait_until
 
 from noroshi.node.logs.messages import Limit, Record, Rule, Taken
@@ -202,3 +203,21 @@ def test_every_line_of_every_record_is_stored_or_counted_once(tmp_path: Path, se
         stored = [line for record in shelf.lines[str(log)] for line in record.split("\n")]
         assert [line[1:] for line in stored] == [f"L{number + 1}" for number in range(written)]
         assert all("S" not in record[1:] for record in shelf.lines[str(log)])
+
+
+def test_an_empty_file_written_copied_truncated_and_written_again_between_two_looks_loses_nothing(stand: Stand) -> None:
+    """Its size only grew, and it had no first bytes to be known by: the directory has to tell."""
+    slow = msgspec.structs.replace(QUICK, quiet=1.5, active=1.5, beat=0.05)
+    log = stand.file("app.log")
+    log.touch()
+    monitor = stand.start(Rule(str(log)), timing=slow)
+    for turn in range(3):
+        seen = monitor.alive
+        wait_until("the monitor is past its look", lambda: monitor.alive is not seen)  # noqa: B023
+        append(log, f"{turn} before")
+        for number in range(turn, 0, -1):
+            stand.file(f"app.log.{number}").rename(stand.file(f"app.log.{number + 1}"))
+        shutil.copyfile(log, stand.file("app.log.1"))
+        os.truncate(log, 0)
+    append(log, "after, and longer than before")
+    stand.wait_for("app.log", ["0 before", "1 before", "2 before", "after, and longer than before"])
