@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -214,6 +215,17 @@ class Stand:
 
     def wait_for(self, name: str, lines: list[str]) -> None:
         wait_until(f"{lines} of {name}", lambda: self.stored(name) == lines)
+
+
+@contextmanager
+def standing(directory: Path) -> Iterator[Stand]:
+    """A stand with nothing on it; its monitors are stopped."""
+    (directory / "logs").mkdir()
+    with Coordinator(Shelf()) as coordinator:
+        stand = Stand(directory, coordinator)
+        yield stand
+        for monitor in stand.monitors:
+            monitor.stop()
 
 
 def append(path: Path, *lines: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from logstand import QUICK, Coordinator, Shelf, Stand, append
+from logstand import QUICK, Coordinator, Stand, append, standing
 from waiting import wait_until
 
 from noroshi.node.logs.messages import Rule, Taken
@@ -18,12 +18,8 @@ from noroshi.node.wire.messages import LogBatch, Refused, Reply
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    (tmp_path / "logs").mkdir()
-    with Coordinator(Shelf()) as coordinator:
-        stand = Stand(tmp_path, coordinator)
+    with standing(tmp_path) as stand:
         yield stand
-        for monitor in stand.monitors:
-            monitor.stop()
 
 
 def test_files_that_exist_start_at_their_end_and_files_that_appear_at_their_start(stand: Stand) -> None:

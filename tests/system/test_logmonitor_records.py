@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from logstand import QUICK, Coordinator, MonitorProcess, Shelf, Stand, append
+from logstand import QUICK, Coordinator, MonitorProcess, Shelf, Stand, append, standing
 from waiting import wait_until
 
 from noroshi.node.logs.messages import Limit, Record, Rule, Taken
@@ -19,12 +19,8 @@ from noroshi.node.wire.messages import LogBatch, Reply
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    (tmp_path / "logs").mkdir()
-    with Coordinator(Shelf()) as coordinator:
-        stand = Stand(tmp_path, coordinator)
+    with standing(tmp_path) as stand:
         yield stand
-        for monitor in stand.monitors:
-            monitor.stop()
 
 
 def rule(stand: Stand, start: str | None = "^S", timeout: float = 60.0, **more: object) -> Rule:
