@@ -17,7 +17,7 @@ from noroshi.node.daemon import logmonitor
 from noroshi.node.daemon.logmonitor import LogMonitor
 from noroshi.node.logs.messages import Rule
 from noroshi.node.wire.messages import LogPart
-from noroshi.store.config import Cluster, LogRule, NodeAddress, NodeConfig
+from noroshi.store.config import Cluster, LogRule, NodeAddress, NodeConfig, Rate, RecordRule
 from noroshi.store.errors import NoroshiError
 
 
@@ -68,6 +68,26 @@ def test_the_daemon_starts_it_tells_it_the_leader_and_stops_it(tmp_path: Path, l
         await daemon.until("it is counted", lambda: daemon.monitor.counts.get("lines") == 1)
         await daemon.monitor.stop()
         assert _gone(pid) and daemon.events == []
+
+    with Coordinator(Shelf()) as coordinator:
+        asyncio.run(story(coordinator))
+
+
+def test_all_that_a_rule_says_reaches_the_process(tmp_path: Path, log: Path) -> None:
+    rule = LogRule(
+        str(log), encoding="latin-1", record=RecordRule(None), record_timeout=0.2, rate=Rate(2, 3600, "2/h"), burst=3
+    )
+
+    async def story(coordinator: Coordinator) -> None:
+        daemon = Daemon(tmp_path, rule)
+        await daemon.started()
+        daemon.monitor.leader_changed(coordinator.endpoint)
+        with log.open("ab") as file:
+            file.write("".join(f"é {number}\n  more\n" for number in range(5)).encode("latin-1"))
+        shelf, records = coordinator.shelf, [f"é {number}\n  more" for number in range(3)]
+        await daemon.until("the records are stored", lambda: shelf.lines == {str(log): records} and shelf.held == 2)
+        assert {part.held.limit for part in shelf.parts if part.held is not None} == {"2/h"}
+        await daemon.monitor.stop()
 
     with Coordinator(Shelf()) as coordinator:
         asyncio.run(story(coordinator))

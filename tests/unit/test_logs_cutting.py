@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from noroshi.node.logs import cutting
 from noroshi.node.logs.cutting import RECORD, RECORD_LINES, Cutter
 from noroshi.node.logs.encodings import encoding
+from noroshi.node.logs.lines import LIMIT
 
 
 def starts(lines: list[str]) -> list[bool]:
@@ -148,3 +149,17 @@ def test_a_byte_order_mark_is_no_part_of_the_line(name: str, mark: bytes) -> Non
 def test_a_byte_that_no_character_begins_with_takes_no_newline_along() -> None:
     cut = Cutter(0, None, with_ends=True).feed(b"bad \x81\nnext\n", encoding("shift_jis"))
     assert cut.texts == ["bad \ufffd", "next"] and cut.ends == [6, 11]
+
+
+@pytest.mark.parametrize("name", ["latin-1", "utf-16-le", "utf-16-be", "shift_jis"])
+def test_a_very_long_line_of_another_encoding_is_cut_with_a_mark(name: str) -> None:
+    """However it comes in pieces, and whatever half of a character the cut or the block leaves."""
+    character = "é" if name == "latin-1" else "火"
+    size = len(character.encode(name))
+    line = character * (3 << 20)
+    data = (line + "\nnext\n").encode(name)
+    one, found = Cutter(0, None, with_ends=False), []
+    while one.scanned < len(data):
+        found += one.feed(data[one.reads_from : one.reads_from + cutting.BLOCK], encoding(name)).texts
+    kept = LIMIT // size
+    assert found == [f"{character * kept} …[cut {len(line) * size - kept * size} bytes]", "next"]
