@@ -27,7 +27,7 @@ run: /run/noroshi
 logs:
   - {path: /var/log/*.log, select: ["error", "fail"], except: ["harmless"], deferred: true}
   - {path: /var/log/all}
-  - {path: /srv/app.log, encoding: shift_jis, record: {start: "^\\d{4}-"}, record_timeout: 5s, rate: 1000/s, burst: 99}
+  - {path: /srv/app.log, encoding: shift_jis, record: {start: '^\\d{4}-'}, record_timeout: 5s, rate: 1000/s, burst: 99}
   - {path: /srv/trace.log, record: indented, rate: 60/m}
 events: {only: ["server/*", "raid/**"], except: ["server/test*"]}
 monitors:
@@ -150,7 +150,7 @@ NODE_MISTAKES = [
     ("logs: [{path: a, record: [x]}]", (5, 26), "record must be a mapping, here is a list", ""),
     ("logs: [{path: a, record: {}}]", (5, 26), "lacks 'start'", ""),
     ("logs: [{path: a, record: {start: '(a'}}]", (5, 34), "unterminated subpattern", ""),
-    ("logs: [{path: a, record: {begin: a}}]", (5, 27), "unknown key 'begin' in record", "known here: start"),
+    ("logs: [{path: a, record: {start: a, begin: b}}]", (5, 37), "unknown key 'begin' in record", "known here: start"),
     ("logs: [{path: a, record_timeout: 2s}]", (5, 34), "record_timeout without 'record'", "or leave it out"),
     ("logs: [{path: a, record: indented, record_timeout: 50ms}]", (5, 52), "must be from 100ms to 10m", ""),
     ("logs: [{path: a, rate: 1000}]", (5, 24), "must be text", '"1000"'),

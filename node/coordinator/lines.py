@@ -51,7 +51,9 @@ class LogManager:
 
     def restore(self, connection: Connection, turn: Turn) -> None:
         """Take over what was held back and not told."""
-        self._held_due = dict.fromkeys(table.sources_held_back(connection), turn.now + HELD_EVERY)
+        for source_id, begun_at in table.sources_held_back(connection).items():
+            waited = min(max(0.0, (turn.at - begun_at) / 1e6), HELD_EVERY)  # by another node's clock
+            self._held_due[source_id] = turn.now + HELD_EVERY - waited
 
     def tick(self, connection: Connection, turn: Turn) -> None:
         """Tell what was held back long enough ago."""

@@ -58,9 +58,9 @@ def hold_back(connection: apsw.Connection, source: int, lines: int, rate: str, a
     connection.execute(_HOLD, (source, lines, rate, at))
 
 
-def sources_held_back(connection: apsw.Connection) -> list[int]:
-    """The ids of the sources with lines held back that no line tells of yet."""
-    return [int(source) for (source,) in connection.execute("SELECT source FROM held_back")]
+def sources_held_back(connection: apsw.Connection) -> dict[int, int]:
+    """The ids of the sources with lines held back that no line tells of yet, and since when."""
+    return dict(connection.execute("SELECT source, begun_at FROM held_back"))
 
 
 def take_held_back(connection: apsw.Connection, source: int) -> HeldBack | None:
