@@ -204,7 +204,7 @@ def test_a_lines_own_time_is_shown_found_and_on_demand_the_order(file: Path, run
 
     fill(layout_of(file), add)
     _, out, _ = run(file, "log")
-    assert [line.split()[1] for line in out.splitlines()] == ["02:52:20.000", "02:53:20.000", "01:53:20.000"]
+    assert [line.split()[1] for line in out.splitlines()] == ["02:52:20.000Z", "02:53:20.000Z", "01:53:20.000Z"]
     assert "first␊  and more" in out
     _, out, _ = run(file, "log", "--json", "--by-time")
     rows = json_lines(out)

@@ -33,6 +33,7 @@ KINDS = ("cluster", "node", "definitions")
 
 BEYOND_A_SCHEMA = (
     "must be from 50ms to 10m",
+    "must be from 100ms to 10m",
     "must be from 100ms to 1d",
     "must be from 1ms to 1h",
     "must be from 1s to 30d",
