@@ -20,6 +20,7 @@ from noroshi.node.logs.messages import (
     Alive,
     Deferred,
     FromMonitor,
+    JournalRule,
     Leader,
     Raise,
     Rule,
@@ -113,7 +114,14 @@ class Coordinator:
 class MonitorProcess:
     """`python -m noroshi.node.logs` on a socket pair; the test plays the daemon."""
 
-    def __init__(self, state: Path, rules: Iterable[Rule], timing: Timing = QUICK, unsure: bool = False) -> None:
+    def __init__(
+        self,
+        state: Path,
+        rules: Iterable[Rule],
+        timing: Timing = QUICK,
+        unsure: bool = False,
+        journals: Iterable[JournalRule] = (),
+    ) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen([sys.executable, "-m", "noroshi.node.logs"], stdin=theirs)
@@ -121,7 +129,7 @@ class MonitorProcess:
         self.raised: list[Raise] = []
         self.deferred: list[LogPart] = []
         self.alive: Alive | None = None
-        self.tell(Settings(str(state), "test", "n1", b"incarnat", list(rules), timing, unsure))
+        self.tell(Settings(str(state), "test", "n1", b"incarnat", list(rules), timing, unsure, journals=list(journals)))
         self._thread = threading.Thread(target=self._listen, name="link")
         self._thread.start()
 

@@ -29,6 +29,8 @@ logs:
   - {path: /var/log/all}
   - {path: /srv/app.log, encoding: shift_jis, record: {start: '^\\d{4}-'}, record_timeout: 5s, rate: 1000/s, burst: 99}
   - {path: /srv/trace.log, record: indented, rate: 60/m}
+  - {journal: true, units: [nginx.service, "user@*"], priority: warning, select: [fail], except: [harmless]}
+  - {journal: true, deferred: true, command: [/usr/bin/journalctl, -D, /var/log/remote]}
 events: {only: ["server/*", "raid/**"], except: ["server/test*"]}
 monitors:
   filesystem: {interval: 10s, warning: 80, write: [/srv]}
@@ -140,6 +142,13 @@ NODE_MISTAKES = [
     (f'logs: [{{path: a, select: ["{"a" * 1001}"]}}]', (5, 27), "longer than 1000", ""),
     ("logs: [{path: a, select: [404]}]", (5, 27), "must be text", '"404"'),
     ("logs: [{path: a, deferred: 1}]", (5, 28), "must be true or false", ""),
+    ("logs: [{journal: false}]", (5, 18), "journal must be true", "leave the whole entry out"),
+    ("logs: [{journal: true, path: a}]", (5, 24), "unknown key 'path' in a journal rule", "known here"),
+    ("logs: [{path: a, units: [x]}]", (5, 18), "unknown key 'units' in a log rule", ""),
+    ("logs: [{journal: true, unit: x}]", (5, 24), "unknown key 'unit'", "did you mean 'units'?"),
+    ("logs: [{journal: true, units: x}]", (5, 31), "must be a list", "write ["),
+    ("logs: [{journal: true, priority: warn}]", (5, 34), "unknown priority 'warn'", "did you mean 'warning'?"),
+    ("logs: [{journal: true, command: [journalctl]}]", (5, 34), "must be an absolute path", ""),
     ("logs: [{path: ~}]", (5, 15), "here is nothing", ""),
     ("logs: [{path: a, encoding: utf-9}]", (5, 28), "unknown encoding 'utf-9'", "did you mean 'utf-8'?"),
     ("logs: [{path: a, encoding: cp500}]", (5, 28), "none in which a newline is the byte 0x0A", "among others: utf-8"),

@@ -227,7 +227,8 @@ class Daemon:
         )
         await self._logs.start()
         parts.push_async_callback(self._logs.stop)
-        if self._deferring.lines.waiting and not all(rule.deferred for rule in self._node.logs):
+        deferred = [rule.deferred for rule in self._node.logs] + [rule.deferred for rule in self._node.journals]
+        if self._deferring.lines.waiting and not all(deferred):
             self._logs_hold = True
             self._task(parts, self._release_logs())
 

@@ -21,6 +21,7 @@ from noroshi.node.logs.messages import (
     Alive,
     Deferred,
     FromMonitor,
+    JournalRule,
     Leader,
     Limit,
     Raise,
@@ -36,6 +37,7 @@ from noroshi.node.wire.codec import BadMessage, encode
 from noroshi.node.wire.frames import Splitter, frame
 from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import LogPart
+from noroshi.store import config
 from noroshi.store.config import Cluster, NodeConfig
 from noroshi.store.config.logs import RECORD_TIMEOUT, LogRule
 from noroshi.store.errors import NoroshiError
@@ -99,6 +101,7 @@ class LogMonitor:
     async def start(self) -> None:
         """Start following, unless there is nothing to follow. Raises NoroshiError for a rule that cannot be served."""
         deferred = [rule.path for rule in self._config.logs if rule.deferred]
+        deferred += ["journal" for rule in self._config.journals if rule.deferred]
         if deferred and self._defer is None:
             raise NoroshiError(
                 "lines cannot be deferred on this node",
@@ -106,7 +109,7 @@ class LogMonitor:
                 why="there is no spool for them",
                 hint=f"remove 'deferred' from 'logs' in {self._config.file}",
             )
-        if self._config.logs:
+        if self._config.logs or self._config.journals:
             self._task = asyncio.create_task(self._supervise(), name="log monitor")
 
     def leader_changed(self, endpoint: str | None) -> None:
@@ -217,6 +220,7 @@ class LogMonitor:
             node=self._config.node,
             incarnation=self._incarnation,
             rules=[_rule(rule) for rule in self._config.logs],
+            journals=[_journal(rule) for rule in self._config.journals],
             timing=self._timing,
             keys=self._keys,
             unsure=self._unsure,
@@ -243,6 +247,12 @@ def _rule(rule: LogRule) -> Rule:
         encoding=rule.encoding,
         record=Record(rule.record.start, timeout) if rule.record is not None else None,
         limit=Limit(rate.lines, rate.seconds, rule.burst or rate.lines, rate.text) if rate is not None else None,
+    )
+
+
+def _journal(rule: config.JournalRule) -> JournalRule:
+    return JournalRule(
+        list(rule.command or ()), list(rule.units), rule.priority, list(rule.select), list(rule.except_), rule.deferred
     )
 
 

@@ -41,6 +41,10 @@ class Chains:
         if not chain:
             del self._chains[follower.source]
 
+    def of(self, source: str) -> list[Follower]:
+        """The incarnations of one source."""
+        return list(self._chains.get(source, ()))
+
     def by_directory(self) -> dict[str, list[Follower]]:
         """Those not ended by the directory their file was last seen in, in the order they were born."""
         found: dict[str, list[Follower]] = {}
@@ -59,13 +63,13 @@ class Chains:
     def completes(self, follower: Follower, now: float) -> bool:
         """Whether the last line counts as complete although it has no newline."""
         still = now - follower.grown_at >= self._partial
-        return still and follower.partial and follower.rotated and not follower.has_more
+        return still and follower.partial and follower.rotated and not (follower.has_more or follower.unpacking)
 
     def _reader(self, chain: list[Follower], now: float) -> Follower | None:
         for place, follower in enumerate(chain):
             if follower.has_more or follower.record_due(now) or self.completes(follower, now):
                 return _grown(chain[:place], now) or follower
-            if follower.pending or (follower.partial and follower.rotated):
+            if follower.pending or follower.unpacking or (follower.partial and follower.rotated):
                 return None
         return None
 

@@ -14,7 +14,7 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -55,6 +55,15 @@ class Prepared:
     refusals: int = 0
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A compressed file that an incarnation goes on in; `modified` in nanoseconds."""
+
+    path: str
+    device: int
+    modified: int
+
+
 class Follower:
     """One incarnation. `counts` is shared by all of a monitor."""
 
@@ -88,11 +97,14 @@ class Follower:
         self.linked = True
         self.absent = False
         """Whether it is not found now, perhaps because its disk is not mounted."""
+        self.unpacking = False
+        """Whether more of it is still to be unpacked from a compressed file."""
         self.grown_at = 0.0
         self.not_before = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
         self._descriptor: int | None = None
         self._by_link = False
+        self._packed: Packed | None = None
         self._counts = counts
 
     # --- what it is ---
@@ -105,7 +117,12 @@ class Follower:
     @property
     def position(self) -> Position:
         """What is to be saved."""
-        return self._as_position(self.pending[0].read_from if self.pending else self.read_at)
+        position = self._as_position(self.pending[0].read_from if self.pending else self.read_at)
+        if self._packed is None:
+            return position
+        # It is found again by its first bytes, and looked for only where something is known to be unread.
+        size = position.offset if self.drained else max(self.size, position.offset + 1)
+        return replace(position, device=self._packed.device, inode=0, size=size)
 
     @property
     def known(self) -> Position:
@@ -144,12 +161,17 @@ class Follower:
     def record_due(self, now: float) -> bool:
         """Whether its last record has waited long enough."""
         waited = self._record is not None and now - self.grown_at >= self._record.timeout
-        return waited and self.record_open and not self.has_more
+        return waited and self.record_open and not (self.has_more or self.unpacking)
 
     @property
     def drained(self) -> bool:
         """Whether all there was is acknowledged."""
-        return not (self.has_more or self.partial or self.pending)
+        return not (self.has_more or self.partial or self.pending or self.unpacking)
+
+    @property
+    def written_at(self) -> int:
+        """When its content was written last, in nanoseconds; what is unpacked is as old as it was before."""
+        return self.modified if self._packed is None else self._packed.modified
 
     @property
     def empty(self) -> bool:
@@ -180,11 +202,22 @@ class Follower:
         self.close()
         self.ended = True
 
+    def unpack(self, descriptor: int, packed: Packed) -> None:
+        """Go on in what is unpacked of a compressed file; it has no name and grows for a while."""
+        self.close()
+        self._descriptor, self._by_link = descriptor, False
+        self.path, self.identity, self._packed = packed.path, identity_of(os.fstat(descriptor)), packed
+        self.linked = self.absent = False
+        self.unpacking = True
+        self._cutter.go_back()
+        self.size = os.fstat(descriptor).st_size
+        self._same_head()
+
     def place(self, fact: Fact) -> None:
         """Go on in the file of `fact`: the same one, or a copy of it."""
         if fact.identity != self.identity:
             self.close()
-            self.identity = fact.identity
+            self.identity, self._packed = fact.identity, None
         self.path, self.linked, self.absent = fact.path, True, False
         self.size, self.modified = max(fact.size, self.read_at), fact.modified
         if self.empty and fact.head:  # what is read must be what was decided on
@@ -348,7 +381,7 @@ class Follower:
             offset=offset,
             stored=self.stored,
             size=self.size,
-            modified=self.modified,
+            modified=self.written_at,
             born=self.born,
             forced=tuple(sorted(place for place in self._cutter.forced if place > offset)),
             caught_up_at=self._limiter.caught_up_at if self._limiter is not None else 0,

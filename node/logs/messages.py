@@ -46,6 +46,17 @@ class Rule(msgspec.Struct, frozen=True):
     limit: Limit | None = None
 
 
+class JournalRule(msgspec.Struct, frozen=True):
+    """An entry of `logs:` that names the systemd journal. No `command`: the journalctl in the search path."""
+
+    command: list[str] = []
+    units: list[str] = []
+    priority: str | None = None
+    select: list[str] = []
+    except_: list[str] = []
+    deferred: bool = False
+
+
 class Timing(msgspec.Struct, frozen=True):
     """How often things are done and how long they may take, in seconds; `block` and `line` are CPU seconds."""
 
@@ -81,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, tag="settings"):
     unsure: bool = False
     """Whether the daemon has told something bad about an earlier life, to be taken back once all is well."""
     keys: Keyring | None = None
+    journals: list[JournalRule] = []
 
 
 class Leader(msgspec.Struct, frozen=True, tag="leader"):

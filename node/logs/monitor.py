@@ -11,13 +11,16 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import zmq
 
+from noroshi.node.logs.archives import Archives
 from noroshi.node.logs.follower import PART, Follower
+from noroshi.node.logs.journal.backlog import Backlog
+from noroshi.node.logs.journal.journals import Journals
 from noroshi.node.logs.link import Link
-from noroshi.node.logs.messages import Alive, Deferred, Leader, Rule, Settings, Taken, ToMonitor
+from noroshi.node.logs.messages import Alive, Deferred, JournalRule, Leader, Rule, Settings, Taken, ToMonitor
 from noroshi.node.logs.reader import Reader
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.roster import Roster
@@ -54,14 +57,18 @@ class Monitor:
             self._reports.damaged(state.damaged)
         self._roster = Roster(settings.rules, self._select, self._timing.partial, self._counts, self._reports)
         self._roster.restore(state, time.monotonic())
-        self._watcher = Watcher(self._roster, self._timing, self._reports)
+        self._archives = Archives(self._roster, store.directory, self._reports)
+        self._watcher = Watcher(self._roster, self._timing, self._reports, self._archives)
         deferred = any(rule.deferred for rule in settings.rules)
         self._reader = Reader(self._roster, deferred, self._counts, self._reports)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._poller = zmq.Poller()
         sign = Sign(settings.cluster, settings.node, settings.incarnation)
         self._sender = Sender(self._context, self._poller, sign, self._timing.reply, settings.keys)
-        self._sent: dict[bytes, Follower] = {}
+        self._journals = Journals(
+            settings.journals, store.directory / "journal", self._select, self._poller, self._counts, self._reports
+        )
+        self._sent: dict[bytes, Follower | Backlog] = {}
         self._hold_until = self._save_due = self._beat_due = 0.0
         self._save_failed = False
         self._refused_since: float | None = None
@@ -75,6 +82,7 @@ class Monitor:
                 self._wait(self._turn())
             self._save(clean=self._reports.clean)
         finally:
+            self._journals.close()
             self._sender.close()
             self._context.destroy(0)
             self._timer.close()
@@ -93,6 +101,8 @@ class Monitor:
         if now >= self._watcher.due():
             self._watcher.poll(now)
         read = self._reader.read(now, now_us(), leader=self._sender.leader)
+        read = self._archives.turn(now, leader=self._sender.leader) or read
+        read = self._journals.turn(now, now_us(), leader=self._sender.leader) or read
         self._save_if_due(now)
         self._send(now)
         self._beat()
@@ -103,6 +113,7 @@ class Monitor:
         self._link.flush()
         self._poller.register(self._link.fileno(), zmq.POLLIN | (zmq.POLLOUT if self._link.stuck else 0))
         due = min(self._watcher.due(), self._sender.due(), self._beat_due)
+        due = min(due, self._journals.watch(time.monotonic(), leader=self._sender.leader))
         if self._roster.moved:
             due = min(due, self._save_due)
         wait = 0.0 if more else max(0.0, due - time.monotonic())
@@ -136,24 +147,35 @@ class Monitor:
             if not parts:
                 break
             self._sender.send(parts, now)
-        for follower in list(self._reader.sendable(now, deferred=True)):
+        for follower in list(self._sendable(now, deferred=True)):
             self._link.send(Deferred(self._part_of(follower)))
 
     def _gather(self, now: float) -> list[LogPart]:
         """A batch: parts of as many streams as fit, but one that was refused goes alone."""
         parts: list[LogPart] = []
         weight = 0
-        for follower in self._reader.sendable(now, deferred=False):
+        for follower in self._sendable(now, deferred=False):
             first = follower.pending[0]
             if parts and (first.refusals or weight + first.weight > PART):
                 continue
-            parts.append(self._part_of(follower))
+            parts.extend(self._parts_of(follower, PART - weight))
             weight += first.weight
             if first.refusals:
                 break
         return parts
 
-    def _part_of(self, follower: Follower) -> LogPart:
+    def _sendable(self, now: float, *, deferred: bool) -> Iterator[Follower | Backlog]:
+        yield from self._reader.sendable(now, deferred=deferred)
+        yield from self._journals.sendable(now, deferred=deferred)
+
+    def _parts_of(self, follower: Follower | Backlog, room: int) -> list[LogPart]:
+        """Of a journal several, for each has the lines of one unit."""
+        if isinstance(follower, Follower):
+            return [self._part_of(follower)]
+        self._sent[follower.stream] = follower
+        return follower.batch(room)
+
+    def _part_of(self, follower: Follower | Backlog) -> LogPart:
         self._sent[follower.stream] = follower
         return follower.sending()
 
@@ -219,7 +241,7 @@ class Monitor:
             if follower.pending[0].refusals >= BAD_TWICE:
                 self._set_aside(follower, refused.message)
 
-    def _set_aside(self, follower: Follower, message: str) -> None:
+    def _set_aside(self, follower: Follower | Backlog, message: str) -> None:
         part = follower.pending[0].part
         try:
             place = self._store.set_aside(part, message)
@@ -250,10 +272,10 @@ class Monitor:
         self._reports.saved()
         return True
 
-    def _select(self, rule: Rule) -> Selection:
+    def _select(self, rule: Rule | JournalRule) -> Selection:
         timing = self._timing
         limits = Limits(timing.block, timing.line, timing.strikes)
-        start = rule.record.start if rule.record is not None else None
+        start = rule.record.start if isinstance(rule, Rule) and rule.record is not None else None
         return Selection(rule.select, rule.except_, limits, self._timer, self._beat, start)
 
 

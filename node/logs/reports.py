@@ -49,8 +49,19 @@ class Reports:
         self._sums[key] += lost or 0
         known = f"at least {self._sums[key]} bytes" if self._sums[key] else "an unknown number of bytes"
         how = "truncated" if truncated else "removed"
-        hint = "keep one rotated file uncompressed"
+        hint = "keep the rotated files until they are read"
         self._passes(key, f"{source} was {how} before it was read to its end: {known} are lost ({hint})")
+
+    def packed(self, path: str) -> None:
+        """What is unread is in a compressed file of a kind that cannot be unpacked here."""
+        hint = "compress with gzip, bzip2 or xz, or use delaycompress"
+        self._passes(f"packed {path}", f"{path} cannot be unpacked: lines in it that were not read are lost ({hint})")
+
+    def broken(self, path: str, why: str) -> None:
+        """A compressed file came to an end before its time."""
+        self._counts["gaps"] += 1
+        hint = "see that the compressing program was not interrupted"
+        self._passes(f"packed {path}", f"{path} cannot be unpacked to its end: {why}; the rest is lost ({hint})")
 
     def ran_out(self, source: str, event: RanOut) -> None:
         """A pattern took too long on a line of `source`."""
@@ -113,6 +124,59 @@ class Reports:
             f"the coordinator cannot take {lines} lines of {source}: {message} (they are kept in {place})",
             error=True,
         )
+
+    # --- the journal ---
+
+    def journal_gap(self) -> None:
+        """The entry that was read last is gone."""
+        self._counts["gaps"] += 1
+        hint = "raise SystemMaxUse in journald.conf"
+        self._passes(
+            "gap journal",
+            "the entry that was read last is no longer in the journal: an unknown number after it may be lost;"
+            f" it is followed from the oldest entry that is left ({hint})",
+        )
+
+    def journal_damaged(self, why: str) -> None:
+        """What was saved of the journal could not be understood."""
+        self._passes(
+            "damaged journal",
+            f"the saved position in the journal is damaged: {why}; it is followed from its end on, so what was written"
+            " since the last acknowledgement is not sent (the damaged file is kept beside it)",
+            error=True,
+        )
+
+    def journal_unreadable(self, how: str) -> None:
+        """journalctl gives nothing."""
+        hint = "the daemon's user needs the group systemd-journal, or name the program by 'command' in node.yaml"
+        if "not installed" in how or "could not be started" in how:
+            hint = "install systemd, name the program by 'command' in node.yaml, or take the journal out of 'logs'"
+        elif ("journal files" in how and "permissions" not in how) or "No such boot ID" in how:
+            hint = "there is none yet: see that systemd-journald runs and that Storage in journald.conf is not none"
+        self._stands("journal", f"the journal cannot be read: journalctl {how} ({hint})", error=True)
+
+    def journal_readable(self) -> None:
+        self._clear("journal")
+
+    def journal_partial(self) -> None:
+        """journalctl shows only what is the user's own."""
+        words = "the journal is read only in part: journalctl shows the daemon's user no other's entries"
+        self._stands("journal partial", f"{words} (give that user the group systemd-journal)")
+
+    def journal_whole(self) -> None:
+        self._clear("journal partial")
+
+    def journal_too_long(self, entries: int) -> None:
+        """Entries that were too long to be read."""
+        self._sums["journal long"] += entries
+        self._counts["gaps"] += entries
+        words = f"{self._sums['journal long']} entries of the journal were too long to be read and are left out"
+        self._passes("journal long", f"{words} (journalctl shows them whole)")
+
+    def journal_odd(self, lines: int) -> None:
+        """What was printed is no entry."""
+        words = f"journalctl printed {lines} lines that are no entries of a journal; they are left out"
+        self._passes("journal odd", f"{words} ('command' in node.yaml must print as journalctl --output=json does)")
 
     def _passes(self, key: str, words: str, *, error: bool = False) -> None:
         self._tell(self._troubles.passes(key, "ERROR" if error else "WARNING", words, self._clock()))

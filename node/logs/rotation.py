@@ -2,7 +2,8 @@
 
 Role: tells that `app.log.2` was `app.log`, and that `app.log.1` was so later.
 Rules: a rotated name is the file's own with a counter (`app.log.1`, `app.1.log`), a date (`app.log-20261122`,
-`app-2026-11-22.log`) or `old` put in. A compressed file is none: it is not read.
+`app-2026-11-22.log`) or `old` put in. A compressed file is none: it is read
+only where `archives` finishes in it what was compressed too soon.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ class Mark:
         if self.kind == "counter":
             return int(self.text) > int(other.text)
         return self.text < other.text
+
+
+def unpacked(name: str) -> str:
+    """What a compressed file was called before it was compressed."""
+    return name.removesuffix(next((suffix for suffix in _COMPRESSED if name.endswith(suffix)), ""))
 
 
 def compressed(name: str) -> bool:

@@ -107,14 +107,14 @@ class Store:
     def save(self, state: State) -> None:
         """Durable when it returns. Raises OSError."""
         positions = [_to_saved(position) for position in state.positions]
-        _replace(self._file, msgspec.msgpack.encode(_File(FORMAT, state.clean, sorted(state.patterns), positions)))
+        replace_file(self._file, msgspec.msgpack.encode(_File(FORMAT, state.clean, sorted(state.patterns), positions)))
 
     def set_aside(self, part: LogPart, why: str) -> Path:
         """Keep a part that the coordinator cannot take, as JSON. Raises OSError."""
         directory = self.directory / "aside"
         directory.mkdir(mode=0o700, exist_ok=True)
         path = directory / f"{part.observed_at}-{part.stream.hex()[:8]}-{part.start}.json"
-        _replace(
+        replace_file(
             path, msgspec.json.encode({"refused": why, **msgspec.structs.asdict(part), "stream": part.stream.hex()})
         )
         _drop_oldest(directory, ASIDE_LIMIT)
@@ -125,7 +125,8 @@ class Store:
         return self.directory / "positions"
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Durable when it returns. Raises OSError."""
     new = path.with_name(path.name + ".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 
+from noroshi.node.logs.archives import Archives
 from noroshi.node.logs.directory import irregular, stat_of
 from noroshi.node.logs.follower import Follower, shown
 from noroshi.node.logs.messages import Timing
@@ -32,8 +33,8 @@ ROTATED = 10
 class Watcher:
     """`poll` does what is `due`."""
 
-    def __init__(self, roster: Roster, timing: Timing, reports: Reports) -> None:
-        self._roster, self._timing, self._reports = roster, timing, reports
+    def __init__(self, roster: Roster, timing: Timing, reports: Reports, archives: Archives) -> None:
+        self._roster, self._timing, self._reports, self._archives = roster, timing, reports, archives
         self._places: dict[str, Place] = {}
         self._round = 0
         self._quiet_due = self._rescan_due = self._active_due = 0.0
@@ -196,12 +197,18 @@ class Watcher:
                     follower = followers[known.stream]
                     if fact.size != follower.size:
                         follower.grown_at = now
-                    follower.place(fact)
+                    successor = self._archives.instead(follower, fact, now)
+                    if successor is not None:
+                        follower = successor
+                    else:
+                        follower.place(fact)
                     follower.linked = fact.identity in seen.linked
                 case End(known, lost, truncated):
                     follower = followers[known.stream]
-                    self._roster.end(follower, lost, truncated)
+                    if (lost == 0 and not truncated) or not self._archives.finish(follower, now):
+                        self._roster.end(follower, lost, truncated)
                 case Begin():
+                    self._archives.before(decision, now)
                     follower = self._roster.begin(decision, now)
             settled = self._roster.ready(follower, now) and settled
         return settled

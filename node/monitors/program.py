@@ -23,6 +23,8 @@ MOST = 1024 * 1024
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/"}
+
 _PIECE = 65536
 
 
@@ -100,7 +102,7 @@ class Programs:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/"},
+            env=ENVIRONMENT,
             cwd="/",
             start_new_session=True,
         )

@@ -8,6 +8,7 @@ same for editors; the tests hold both together.
 
 from noroshi.store.config.bounds import Bounds
 from noroshi.store.config.cluster import Cluster, Heartbeat, NodeAddress, load_cluster, parse_cluster
+from noroshi.store.config.journal import JournalRule
 from noroshi.store.config.keeping import Backups, Retention
 from noroshi.store.config.logs import LogRule, Rate, RecordRule
 from noroshi.store.config.monitors import MONITORS
@@ -29,6 +30,7 @@ __all__ = [
     "DefaultDestination",
     "EventFilter",
     "Heartbeat",
+    "JournalRule",
     "LogRule",
     "NodeAddress",
     "NodeConfig",

@@ -42,7 +42,7 @@ def _as_given(**options: object) -> Options:
 # --- the kinds of options ----------------------------------------------------------------------------------------
 
 
-def _program(value: Value, report: Report) -> tuple[str, ...]:
+def program(value: Value, report: Report) -> tuple[str, ...]:
     """A program by its path, or [program, argument, ...] with an absolute path; no search path, no shell."""
     if not isinstance(value, Items):
         return (str(kinds.path("command")(value, report)),)
@@ -56,7 +56,7 @@ def _program(value: Value, report: Report) -> tuple[str, ...]:
 def _run(value: Value, report: Report) -> tuple[str, ...]:
     if isinstance(value, Scalar):
         raise report.refuse(value, "run must be a list", f"no shell is used: write [{value.text}]")
-    return _program(value, report)
+    return program(value, report)
 
 
 def _address(value: Value, report: Report) -> str:
@@ -92,7 +92,7 @@ def _list(what: str, kind: Kind[Any]) -> Field:
 
 
 _ROOT = Field(kinds.path("root"), Path("/"))
-_PROGRAM = Field(_program, None)
+_PROGRAM = Field(program, None)
 _INTERFACES = _list("interfaces", kinds.text("an interface", longest=15))
 
 

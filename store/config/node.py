@@ -10,6 +10,7 @@ from typing import Any
 from noroshi.store import applications, kinds, validation, yamlfile
 from noroshi.store.config.bounds import SPOOL, Bounds, GiB, MiB, bounds
 from noroshi.store.config.cluster import Cluster
+from noroshi.store.config.journal import JournalRule, is_journal, journal_rule
 from noroshi.store.config.logs import LOG_RULE, LogRule
 from noroshi.store.config.monitors import defaults, monitors
 from noroshi.store.config.signals import SignalRule, signals
@@ -71,6 +72,8 @@ class NodeConfig:
     state: Path
     run: Path
     logs: tuple[LogRule, ...] = ()
+    journals: tuple[JournalRule, ...] = ()
+    """The entries of `logs:` that name the journal."""
     events: EventFilter = EventFilter()
     monitors: dict[str, dict[str, object]] = field(default_factory=defaults)
     notifier: NotifierConfig = NotifierConfig()
@@ -85,6 +88,9 @@ def load_node(path: Path) -> NodeConfig:
     """Read and check node.yaml. Raises ConfigError with all problems."""
     values = validation.check(yamlfile.read_text(path), path, _NODE)
     node, place = values.pop("node")
+    rules = values.pop("logs")
+    values["logs"] = tuple(rule for rule in rules if not isinstance(rule, JournalRule))
+    values["journals"] = tuple(rule for rule in rules if isinstance(rule, JournalRule))
     return NodeConfig(file=path.absolute(), node=node, node_place=place, **values)
 
 
@@ -112,6 +118,10 @@ def _names(what: str) -> Field:
 def _except(build: Any) -> Any:
     """`except` is a key of the files and a keyword of the language."""
     return lambda **values: build(except_=values.pop("except"), **values)
+
+
+def _rule(value: Value, report: Report) -> LogRule | JournalRule:
+    return journal_rule(value, report) if is_journal(value) else LOG_RULE(value, report)
 
 
 _EVENTS = record("events", {"only": _names("only"), "except": _names("except")}, _except(EventFilter))
@@ -156,7 +166,7 @@ _NODE = record(
         "shared": Field(kinds.path("shared")),
         "state": Field(kinds.path("state")),
         "run": Field(kinds.path("run")),
-        "logs": Field(validation.list_of("logs", LOG_RULE), ()),
+        "logs": Field(validation.list_of("logs", _rule), ()),
         "events": Field(_EVENTS, EventFilter()),
         "monitors": Field(monitors, defaults()),
         "notifier": Field(_NOTIFIER, NotifierConfig()),

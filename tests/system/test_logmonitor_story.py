@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,11 +19,15 @@ from waiting import wait_until
 from noroshi.node.logs.messages import Rule
 from noroshi.node.wire.messages import LogBatch, Reply
 
+Step = tuple[Callable[[], None], int]
+
 
 class Story:
     """A log file written and rotated at random, and what of it has to arrive."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, create: bool = False) -> None:
+        """`create`: as logrotate's option of that name, the log is there again at once after it was renamed."""
+        self.create = create
         self.random = random.Random(seed)
         self.log = directory / "app.log"
         self.expected: list[str] = []
@@ -55,15 +63,44 @@ class Story:
 
     def _shift(self) -> None:
         for number in range(self.rotations, 0, -1):
-            old = self.log.with_name(f"app.log.{number}")
-            if old.exists():
-                old.rename(self.log.with_name(f"app.log.{number + 1}"))
+            for suffix in ("", *COMPRESS):
+                old = self.log.with_name(f"app.log.{number}{suffix}")
+                if old.exists():
+                    old.rename(self.log.with_name(f"app.log.{number + 1}{suffix}"))
         self.rotations += 1
+
+    def tick(self) -> None:
+        """Until the disk's clock, by which rotated files are put in order, has moved."""
+        clock = self.log.with_name("clock")
+
+        def now() -> int:
+            clock.touch()
+            return clock.stat().st_mtime_ns
+
+        before = now()
+        wait_until("the disk's clock moves", lambda: now() > before, interval=0.001)
+
+    def compress(self) -> None:
+        """As logrotate does, which keeps the time: all that is rotated, or all but the newest (delaycompress)."""
+        for number in range(self.random.choice([1, 2]), self.rotations + 1):
+            rotated = self.log.with_name(f"app.log.{number}")
+            if rotated.exists():
+                _compress(rotated, self.random.choice(list(COMPRESS)))
+
+    def rename_and_compress(self) -> None:
+        self.rename()
+        self.compress()
+
+    def copy_truncate_and_compress(self) -> None:
+        self.copy_and_truncate()
+        self.compress()
 
     def rename(self) -> None:
         if self.log.exists():
             self._shift()
             self.log.rename(self.log.with_name("app.log.1"))
+            if self.create:
+                self.log.touch()
 
     def rename_while_open(self) -> None:
         """The writer goes on in the renamed file until it is told to reopen."""
@@ -78,6 +115,16 @@ class Story:
             self._shift()
             shutil.copyfile(self.log, self.log.with_name("app.log.1"))
             os.truncate(self.log, 0)
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+def _compress(path: Path, suffix: str) -> None:
+    packed, seen = path.with_name(path.name + suffix), path.stat()
+    packed.write_bytes(COMPRESS[suffix](path.read_bytes()))
+    os.utime(packed, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    path.unlink()
 
 
 class Life:
@@ -114,23 +161,28 @@ def unreliable(seed: int) -> Callable[[LogBatch], Reply | str | None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["app.log", "app*"])
+@pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("seed", range(2))
 def test_every_selected_line_that_stayed_on_disk_is_stored_once_and_in_order(
-    tmp_path: Path, seed: int, pattern: str
+    tmp_path: Path, seed: int, compress: bool, pattern: str
 ) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
-    story, shelf = Story(logs, seed), Shelf()
+    story, shelf = Story(logs, seed, create=compress), Shelf()
+    if compress:  # of a log that nobody has ever seen, compressed files are none of our business
+        story.log.write_bytes(b"error before the first look\n")
     with Coordinator(shelf, unreliable(seed)) as coordinator:
         life = Life(tmp_path / "state", [Rule(str(logs / pattern), ["error"])], coordinator)
         life.start()
         _until_looking(life)
-        steps = [
+        rotating: list[Step] = [(story.rename, 2), (story.rename_while_open, 2), (story.copy_and_truncate, 2)]
+        if compress:
+            rotating += [(story.rename_and_compress, 2), (story.copy_truncate_and_compress, 2), (story.compress, 2)]
+            rotating = [(partial(_apart, story, life, step), weight) for step, weight in rotating]
+        steps: list[Step] = [
             (story.append, 8),
             (story.append_slowly, 4),
-            (story.rename, 2),
-            (story.rename_while_open, 2),
-            (story.copy_and_truncate, 2),
+            *rotating,
             (life.kill, 2),
             (life.start, 4),
             (life.lose_leader, 1),
@@ -138,7 +190,9 @@ def test_every_selected_line_that_stayed_on_disk_is_stored_once_and_in_order(
             (lambda: _pause(life), 2),
         ]
         try:
-            for step in story.random.choices([step for step, _ in steps], [weight for _, weight in steps], k=120):
+            for step in story.random.choices(
+                [step for step, _ in steps], [weight for _, weight in steps], k=60 if compress else 120
+            ):
                 step()
             life.start()
             life.find_leader()
@@ -152,6 +206,15 @@ def test_every_selected_line_that_stayed_on_disk_is_stored_once_and_in_order(
         assert [order[line] for line in lines] == sorted(order[line] for line in lines)
     assert sorted(line for lines in shelf.lines.values() for line in lines) == sorted(story.expected)
     assert shelf.lost == 0
+
+
+def _apart(story: Story, life: Life, step: Callable[[], None]) -> None:
+    """Rotations by programs that compress are further apart than looks, and than the ticks of the disk's clock."""
+    _pause(life)
+    story.tick()
+    step()
+    story.tick()
+    _pause(life)
 
 
 def _stored(shelf: Shelf) -> int:

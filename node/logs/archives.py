@@ -1,0 +1,315 @@
+"""Finishes what was compressed before it was read to its end, as by a logrotate while the daemon was down (spec 3.1).
+
+Rules: a compressed file is never a log of its own. It is looked at only when a known incarnation is gone: the one whose
+unpacked content begins with the bytes that the incarnation began with, and holds all that was read of it, goes on in
+its place; those that were compressed after it are its successors. What is unread is unpacked, piece by piece as it is
+read, into a file without a name in the node's state directory: no more of it at once than fits into memory, and no
+further ahead than AHEAD. What this Python cannot unpack is a gap, and it is said why.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import os
+import stat
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from posixpath import basename, dirname
+from typing import IO, Protocol
+
+from noroshi.node.logs.directory import READ_FLAGS, identity_of, list_directory, stat_of
+from noroshi.node.logs.follower import Follower, Packed, shown
+from noroshi.node.logs.position import HEAD, Begin, Fact, Identity, Position, digest
+from noroshi.node.logs.reports import Reports
+from noroshi.node.logs.roster import Roster
+from noroshi.node.logs.rotation import Mark, compressed, mark_of, unpacked
+
+PIECE = 1024 * 1024
+"""Bytes unpacked at once."""
+
+AHEAD = 4 * 1024 * 1024
+"""Bytes unpacked and not yet read."""
+
+
+class Unpacked(Protocol):
+    """The content of a compressed file."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+ATTEMPTS = 5
+
+SECOND = 1_000_000_000
+
+_OPENERS: dict[str, Callable[[IO[bytes]], Unpacked]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A compressed file that was a source once. `head`: its first unpacked bytes, None where it cannot be unpacked."""
+
+    path: str
+    mark: Mark
+    identity: Identity
+    modified: int
+    head: bytes | None
+
+    @property
+    def age(self) -> tuple[bool, int, str, int]:
+        """Sorts, the oldest first."""
+        counter = int(self.mark.text) if self.mark.kind == "counter" else 0
+        return (self.mark.kind != "counter", -counter, "" if counter else self.mark.text, self.modified)
+
+    def holds(self, known: Position) -> bool:
+        """Whether it begins with what the incarnation began with, and is not older. Some keep only its seconds."""
+        if not self.head or not known.head_length or self.modified // SECOND < known.modified // SECOND:
+            return False
+        return len(self.head) >= known.head_length and digest(self.head[: known.head_length]) == known.head
+
+
+@dataclass
+class _Unpacking:
+    """A compressed file on its way into a file without a name, `at` of whose bytes are there."""
+
+    archive: Archive
+    content: Unpacked
+    packed: IO[bytes]
+    follower: Follower
+    at: int = 0
+
+    def piece(self) -> bool:
+        """Unpack one more; False at the end. Raises one of BROKEN."""
+        data = self.content.read(PIECE)
+        start = self.follower.read_at if self.at < self.follower.read_at else self.at
+        wanted = data[max(0, start - self.at) :]
+        if wanted and self.follower.descriptor is not None:
+            os.pwrite(self.follower.descriptor, wanted, start)
+        self.at += len(data)
+        return bool(data)
+
+
+@dataclass
+class Archives:
+    """`state` is where unpacked bytes may lie for a while."""
+
+    roster: Roster
+    state: Path
+    reports: Reports
+    _unpacking: list[_Unpacking] = field(default_factory=list)
+
+    # --- what is gone ---
+
+    def finish(self, follower: Follower, now: float) -> bool:
+        """Whether `follower`, whose file is gone, goes on in a compressed one; what came after it then does too."""
+        found = _archives(follower.source, dirname(follower.path))
+        match = next((archive for archive in found if archive.holds(follower.known)), None)
+        resumed = match is not None and self._attach(follower, match)
+        if self.roster.chains.of(follower.source)[-1:] == [follower]:
+            later = self._between(follower, found, now)
+            resumed = resumed or (later and follower.empty)
+            if follower.empty and not follower.unpacking:
+                follower.end()
+        if not resumed:
+            for archive in [each for each in found if each.head is None and each.modified > follower.written_at][:1]:
+                self.reports.packed(shown(archive.path))
+        return resumed
+
+    def before(self, begin: Begin, now: float) -> None:
+        """A source begins anew: what was compressed of it since it was seen last comes first."""
+        chain = self.roster.chains.of(begin.source)
+        if chain:
+            self._between(chain[-1], _archives(begin.source, dirname(chain[-1].path)), now)
+
+    def _between(self, newest: Follower, found: list[Archive], now: float) -> bool:
+        """Begin what was the source after `newest`, and is compressed by now; whether there was any."""
+        mark = next((archive.mark for archive in found if archive.holds(newest.known)), None)
+        mark = mark or mark_of(basename(newest.source), unpacked(basename(newest.path)))
+        later = [
+            archive
+            for archive in self._unseen(newest, found)
+            if not (mark is not None and archive.mark.older_than(mark))
+        ]
+        self._adopt(newest.source, later, now)
+        return bool(later)
+
+    def instead(self, follower: Follower, fact: Fact, now: float) -> Follower | None:
+        """What was seen empty last may have been written, copied, truncated and compressed since: that comes first.
+
+        Who then has the file of `fact`; None where there is nothing of the kind.
+        """
+        untouched = fact.path == follower.path and fact.modified == follower.modified
+        if untouched or not follower.empty or follower.unpacking:
+            return None
+        found = _archives(follower.source, dirname(fact.path))
+        mark = mark_of(basename(follower.source), basename(fact.path))
+        earlier = [each for each in self._unseen(follower, found) if mark is None or each.mark.older_than(mark)]
+        if not earlier or not self._attach(follower, earlier[0]):
+            return None
+        self._adopt(follower.source, earlier[1:], now)
+        return self.roster.begin(Begin(follower.source, fact, at_end=False), now)
+
+    def _unseen(self, newest: Follower, found: list[Archive]) -> list[Archive]:
+        """What was written after `newest`, and is none of what is known."""
+        known = [follower.known for follower in self.roster.chains.of(newest.source)]
+        later = [archive for archive in found if archive.head and archive.modified > newest.written_at]
+        return [archive for archive in later if not any(archive.holds(position) for position in known)]
+
+    def _adopt(self, source: str, archives: list[Archive], now: float) -> None:
+        for archive in archives:
+            head, device = archive.head or b"", archive.identity.device
+            fact = Fact(archive.path, device, 0, len(head), archive.modified, head)
+            follower = self.roster.begin(Begin(source, fact, at_end=False), now)
+            if not self._attach(follower, archive):
+                self.roster.end(follower, None, truncated=False)
+
+    def _attach(self, follower: Follower, archive: Archive) -> bool:
+        try:
+            packed, content = _open_again(archive)
+        except BROKEN:
+            return False
+        head = archive.head or b""
+        try:
+            descriptor = _nameless(self.state)
+            os.pwrite(descriptor, head, 0)
+            os.ftruncate(descriptor, max(follower.read_at, len(head)))
+        except OSError as error:
+            packed.close()
+            self.reports.unsaved(error)
+            return False
+        follower.unpack(descriptor, Packed(archive.path, archive.identity.device, archive.modified))
+        self._unpacking.append(_Unpacking(archive, content, packed, follower))
+        self.roster.active[follower] = None
+        self.roster.moved = True
+        return True
+
+    # --- unpacking ---
+
+    def turn(self, now: float, *, leader: bool) -> bool:
+        """Unpack a piece of each that has been read so far; whether there is more to do at once."""
+        busy = False
+        for unpacking in list(self._unpacking):
+            follower = unpacking.follower
+            if follower.ended or not self._first(follower):
+                if follower.ended:
+                    self._done(unpacking)
+                continue
+            if unpacking.at - follower.read_at < AHEAD and (leader or follower.deferred):
+                self._piece(unpacking, now)
+                busy = True
+        return busy
+
+    def _first(self, follower: Follower) -> bool:
+        """Whether it is its turn: no earlier one of its source is still to be unpacked."""
+        return not any(
+            u.follower.source == follower.source and u.follower.born < follower.born for u in self._unpacking
+        )
+
+    def _piece(self, unpacking: _Unpacking, now: float) -> None:
+        follower = unpacking.follower
+        try:
+            more = unpacking.piece()
+        except BROKEN as error:
+            self._done(unpacking)
+            self.reports.broken(shown(unpacking.archive.path), str(error))
+            return
+        if follower.descriptor is not None and not follower.saw(os.fstat(follower.descriptor), now):
+            more = False
+        self.roster.active[follower] = None
+        if not more:
+            self._done(unpacking)
+            if unpacking.at < follower.read_at:  # it only began as what was read did
+                self.reports.gap(shown(follower.source), None, truncated=False)
+
+    def _done(self, unpacking: _Unpacking) -> None:
+        unpacking.packed.close()
+        unpacking.follower.unpacking = False
+        self._unpacking.remove(unpacking)
+
+
+def _archives(source: str, *directories: str) -> list[Archive]:
+    """The compressed files whose names are rotated ones of `source`, the oldest first; while names move, once more."""
+    wanted = dict.fromkeys((dirname(source), *directories))
+    for _ in range(ATTEMPTS):
+        names = _rotated(source, wanted)
+        found = [_archive(path, mark) for path, mark, _ in names]
+        if names == _rotated(source, wanted):
+            break
+    return sorted((archive for archive in found if archive is not None), key=lambda archive: archive.age)
+
+
+def _rotated(source: str, directories: Iterable[str]) -> list[tuple[str, Mark, int]]:
+    """Path, mark and inode number of each."""
+    return [
+        (f"{directory}/{name}", mark, inode)
+        for directory in directories
+        for name, inode in _names(directory).items()
+        if compressed(name) and (mark := mark_of(basename(source), unpacked(name))) is not None
+    ]
+
+
+def _names(directory: str) -> dict[str, int]:
+    try:
+        listing = list_directory(directory or "/")
+    except OSError:
+        return {}
+    return {} if listing is None else listing.names
+
+
+def _archive(path: str, mark: Mark) -> Archive | None:
+    """None where it is not there, or no regular file."""
+    try:
+        seen = stat_of(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(seen.st_mode):
+        return None
+    try:
+        packed, content = _open(path)
+    except BROKEN:
+        return Archive(path, mark, identity_of(seen), seen.st_mtime_ns, None)
+    with packed:
+        seen = os.fstat(packed.fileno())
+        try:
+            head = content.read(HEAD)
+        except BROKEN:
+            head = None
+    return Archive(path, mark, identity_of(seen), seen.st_mtime_ns, head)
+
+
+def _open_again(archive: Archive) -> tuple[IO[bytes], Unpacked]:
+    """The archive, also where it has another name by now. Raises one of BROKEN."""
+    directory = dirname(archive.path)
+    names = [name for name, inode in _names(directory).items() if inode == archive.identity.inode and compressed(name)]
+    for path in [archive.path, *(f"{directory}/{name}" for name in names)]:
+        with contextlib.suppress(FileNotFoundError):
+            packed, content = _open(path)
+            if identity_of(os.fstat(packed.fileno())) == archive.identity:
+                return packed, content
+            packed.close()
+    raise FileNotFoundError(archive.path)
+
+
+def _open(path: str) -> tuple[IO[bytes], Unpacked]:
+    """The file and what it holds. Raises one of BROKEN."""
+    opener = next((opener for suffix, opener in _OPENERS.items() if path.endswith(suffix)), None)
+    if opener is None:
+        raise OSError("cannot be unpacked here")
+    packed = os.fdopen(os.open(path, READ_FLAGS), "rb")
+    return packed, opener(packed)
+
+
+def _nameless(directory: Path) -> int:
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,384 @@
+"""The systemd journal as a source of lines: real journals, the real journalctl, the log monitor's own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from commands import noroshi
+from journals import Journal, needs_journal
+from logstand import Coordinator, MonitorProcess, Shelf
+from waiting import wait_until
+
+from noroshi.node.logs.journal.entries import TOO_LONG
+from noroshi.node.logs.messages import JournalRule, Taken
+from noroshi.node.wire.messages import LogBatch, Refused, Reply
+
+pytestmark = needs_journal
+
+
+class Desk:
+    """A journal, a coordinator, and monitors that come and go."""
+
+    def __init__(self, directory: Path, coordinator: Coordinator) -> None:
+        self.directory, self.coordinator = directory, coordinator
+        self.journal = Journal(directory / "journal")
+        self.monitors: list[MonitorProcess] = []
+
+    def start(self, *rules: JournalRule, lead: bool = True) -> MonitorProcess:
+        """A monitor that knows where each rule begins; no rule: all of the journal."""
+        rules = rules or (JournalRule(self.journal.command),)
+        monitor = MonitorProcess(self.directory / "state", [], journals=rules)
+        self.monitors.append(monitor)
+        if lead:
+            monitor.lead(self.coordinator.endpoint)
+        wait_until("every rule has its place", lambda: len(list(self.places)) >= len(rules) and monitor.alive)
+        return monitor
+
+    @property
+    def places(self) -> Iterator[Path]:
+        return (path for path in (self.directory / "state/logs/journal").glob("*") if not path.suffix)
+
+    def stored(self, source: str = "journal/app.service") -> list[str]:
+        return self.coordinator.shelf.lines.get(source, [])
+
+    def wait_for(self, *lines: str, source: str = "journal/app.service") -> None:
+        wait_until(f"{lines} of {source}", lambda: self.stored(source) == list(lines))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Coordinator(Shelf()) as coordinator:
+        desk = Desk(tmp_path, coordinator)
+        yield desk
+        for monitor in desk.monitors:
+            monitor.stop()
+
+
+def children(process: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[1]) == process:
+            found.append(int(path.parent.name))
+    return found
+
+
+def reading(monitor: MonitorProcess) -> int:
+    """The journalctl that follows."""
+
+    def following() -> int:
+        for pid in children(monitor.process.pid):
+            try:
+                if b"--follow" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+            except OSError:
+                continue
+        return 0
+
+    return wait_until("journalctl follows", following)
+
+
+def test_what_is_written_from_now_on_is_stored_by_unit(desk: Desk) -> None:
+    desk.journal.write("old")
+    desk.start(JournalRule(desk.journal.command, select=["error"], except_=["harmless"]))
+    desk.journal.write("error 1", "no", "error harmless", "error 2")
+    desk.journal.write("error 3", unit="other.service", SYSLOG_IDENTIFIER="other", _PID="7")
+    desk.wait_for("app[12]: error 1", "app[12]: error 2")
+    desk.wait_for("other[7]: error 3", source="journal/other.service")
+    times = [time for part in desk.coordinator.shelf.parts for time in part.times]
+    assert times == [1_700_000_000_000_000 + number * 1_000_000 for number in (2, 5, 6)]
+
+
+def test_units_patterns_and_priorities_limit_a_rule_and_the_first_rule_has_it(desk: Desk) -> None:
+    desk.journal.write("old")
+    command = desk.journal.command
+    desk.start(
+        JournalRule(command, units=["app", "b.service"], priority="err"),
+        JournalRule(command, units=["a*"]),
+    )
+    for number, (unit, priority) in enumerate([("app", "3"), ("app", "4"), ("b", "0"), ("b", "4"), ("c", "0")]):
+        desk.journal.write(f"m{number}", unit=f"{unit}.service", PRIORITY=priority)
+    desk.wait_for("app[12]: m2", source="journal/b.service")
+    wait_until("both of app", lambda: sorted(desk.stored()) == ["app[12]: m0", "app[12]: m1"])
+    assert set(desk.coordinator.shelf.lines) == {"journal/app.service", "journal/b.service"}
+
+
+def test_messages_of_every_shape_become_lines(desk: Desk) -> None:
+    desk.journal.write("old")
+    desk.start()
+    desk.journal.write(b"caf\xe9 \xff", "two\nlines\n", ["first", "second"], "x" * 6000, "y" * 70000)
+    expected = ["caf\ufffd \ufffd", "two\nlines", "first\nsecond", "x" * 6000]
+    expected += ["y" * 65536 + " …[cut 4464 bytes]"]
+    desk.wait_for(*(f"app[12]: {line}" for line in expected))
+
+
+def test_a_restart_goes_on_where_it_stood_and_also_with_other_units(desk: Desk) -> None:
+    desk.journal.write("old")
+    desk.start(JournalRule(desk.journal.command, units=["app"])).stop()
+    desk.journal.write("meanwhile")
+    desk.journal.rotate()
+    desk.journal.write("in the next file")
+    desk.start(JournalRule(desk.journal.command, units=["app", "other"])).kill()
+    desk.start(JournalRule(desk.journal.command, units=["app", "other"]))
+    desk.wait_for("app[12]: meanwhile", "app[12]: in the next file")
+
+
+def test_what_an_earlier_boot_left_unread_is_read_after_the_next(desk: Desk) -> None:
+    desk.journal.write("old")
+    desk.start().stop()
+    desk.journal.write("before")
+    desk.journal.write("after", _BOOT_ID="aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb")
+    desk.start()
+    desk.wait_for("app[12]: before", "app[12]: after")
+
+
+def test_an_empty_journal_is_read_from_its_first_entry(desk: Desk) -> None:
+    desk.journal.write("old")
+    desk.journal.file.unlink()
+    monitor = MonitorProcess(desk.directory / "state", [], journals=[JournalRule(desk.journal.command)])
+    desk.monitors.append(monitor)
+    monitor.lead(desk.coordinator.endpoint)
+    told = wait_until("it is told", lambda: [event for event in monitor.raised if event.state == "ERROR"])
+    assert "there is none yet: see that systemd-journald runs" in told[0].supplement
+    desk.journal.write("first")
+    wait_until("it has its place", lambda: list(desk.places))
+    desk.journal.write("second")
+    desk.wait_for("app[12]: first", "app[12]: second")
+    wait_until("all is well", lambda: monitor.raised[-1].state == "OK")
+
+
+def test_a_vacuumed_journal_is_a_gap_and_is_read_from_what_is_left(desk: Desk) -> None:
+    desk.journal.write("old")
+    desk.start().stop()
+    desk.journal.write("lost")
+    first = desk.journal.file
+    desk.journal.rotate()
+    desk.journal.write("left 1", "left 2")
+    first.unlink()
+    monitor = desk.start()
+    desk.wait_for("app[12]: left 1", "app[12]: left 2")
+    assert monitor.raised[0].state == "WARNING" and "SystemMaxUse" in monitor.raised[0].supplement
+
+
+def test_what_was_read_is_stored_although_the_journal_is_gone(desk: Desk) -> None:
+    desk.coordinator.judge = lambda batch: "drop"
+    desk.journal.write("old")
+    monitor = desk.start()
+    desk.journal.write("one", "two")
+    wait_until("it was sent", lambda: desk.coordinator.batches)
+    monitor.kill()
+    desk.journal.file.unlink()
+    desk.coordinator.judge = lambda batch: None
+    desk.start()
+    desk.wait_for("app[12]: one", "app[12]: two")
+    assert desk.coordinator.shelf.lost == 0
+
+
+def test_a_program_that_is_missing_or_may_not_read_is_told_with_what_to_do(desk: Desk, tmp_path: Path) -> None:
+    script = tmp_path / "journalctl"
+    monitor = MonitorProcess(tmp_path / "state", [], journals=[JournalRule([str(script)])])
+    desk.monitors.append(monitor)
+    wait_until("it is told", lambda: monitor.raised)
+    assert monitor.raised[0].state == "ERROR" and "install systemd" in monitor.raised[0].supplement
+    script.write_text("#!/bin/sh\necho 'No journal files were opened due to insufficient permissions.' >&2\nexit 1\n")
+    script.chmod(0o755)
+    (tmp_path / "state2").mkdir()
+    other = MonitorProcess(tmp_path / "state2", [], journals=[JournalRule([str(script)])])
+    desk.monitors.append(other)
+    wait_until("it is told", lambda: other.raised)
+    assert "insufficient permissions" in other.raised[0].supplement
+    assert "group systemd-journal" in other.raised[0].supplement
+
+
+def test_it_dies_with_a_monitor_that_is_killed(desk: Desk) -> None:
+    desk.journal.write("old")
+    monitor = desk.start()
+    pid = reading(monitor)
+    assert os.getpgid(pid) == pid
+    monitor.kill()
+    wait_until("journalctl is gone", lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_a_journalctl_that_crashes_is_started_again_and_costs_no_line(desk: Desk) -> None:
+    desk.journal.write("old")
+    monitor = desk.start()
+    desk.journal.write("1")
+    desk.wait_for("app[12]: 1")
+    os.kill(reading(monitor), signal.SIGSEGV)
+    desk.journal.rotate()
+    desk.journal.write("2")
+    desk.wait_for("app[12]: 1", "app[12]: 2")
+    assert monitor.raised == []
+
+
+def test_a_flood_is_left_in_the_journal_until_there_is_room(desk: Desk) -> None:
+    desk.coordinator.judge = lambda batch: Refused("busy", "later")
+    desk.journal.write("old")
+    monitor = desk.start()
+    messages = [f"{number} ".ljust(1000, "x") for number in range(4000)]
+    desk.journal.write(*messages)
+    wait_until("it reads no more", lambda: _still(monitor, "lines"))
+    assert 0 < monitor.count("lines") < 2500
+    desk.coordinator.judge = lambda batch: None
+    wait_until("all are stored", lambda: len(desk.stored()) >= 4000, 20)
+    assert desk.stored() == [f"app[12]: {message}" for message in messages]
+
+
+def _still(monitor: MonitorProcess, name: str) -> bool:
+    """Whether the count did not move over some signs of life, after it had moved."""
+    before, seen = monitor.count(name), monitor.alive
+    for _ in range(5):
+        wait_until("another sign of life", lambda: monitor.alive is not seen)  # noqa: B023
+        seen = monitor.alive
+    return bool(before) and monitor.count(name) == before
+
+
+def test_a_bad_line_is_set_aside_and_the_rest_goes_on(desk: Desk) -> None:
+    def judge(batch: LogBatch) -> Reply | str | None:
+        bad = any("poison" in line for part in batch.parts for line in part.lines)
+        return Refused("bad-message", "no") if bad else None
+
+    desk.coordinator.judge = judge
+    desk.journal.write("old")
+    monitor = desk.start(lead=False)
+    entries = [("1", "a"), ("2", "b"), ("poison", "c"), ("3", "a"), ("4", "b")]
+    monitor.lead(desk.coordinator.endpoint)
+    desk.journal.write_all([(text, {"_SYSTEMD_UNIT": f"{unit}.service"}) for text, unit in entries])
+    desk.wait_for("app[12]: 1", "app[12]: 3", source="journal/a.service")
+    desk.wait_for("app[12]: 2", "app[12]: 4", source="journal/b.service")
+    assert "are kept in" in monitor.raised[0].supplement
+
+
+def test_deferred_lines_go_to_the_daemon_and_are_taken_in_pieces(desk: Desk) -> None:
+    desk.journal.write("old")
+    rule = JournalRule(desk.journal.command, deferred=True)
+    desk.start(rule, lead=False).stop()
+    desk.journal.write("1", "2", "3")  # while nobody reads, so that they are read at once
+    monitor = desk.start(rule, lead=False)
+    part = wait_until("three lines", lambda: [each for each in monitor.deferred if len(each.lines) == 3])[0]
+    assert part.ends == [part.start + 1, part.start + 2, part.start + 3]
+    monitor.tell(Taken(part.stream, part.start + 2))
+    rest = wait_until("the third", lambda: [each for each in monitor.deferred if each.start == part.start + 2])[0]
+    assert rest.lines == ["app[12]: 3"] and rest.ends == [part.start + 3]
+
+
+def test_a_message_that_journalctl_leaves_out_is_marked(desk: Desk, tmp_path: Path) -> None:
+    """Through the command of the configuration: one that prints what journalctl prints where it shortens."""
+    script = tmp_path / "journalctl"
+    entry = '{"__CURSOR":"c%s","__REALTIME_TIMESTAMP":"1","MESSAGE":null,"_SYSTEMD_UNIT":"app.service"}'
+    script.write_text(
+        f"#!/bin/sh\necho '-- no entry --'\necho '{entry % 1}'\ncase $* in *follow*) exec sleep 60; esac\n"
+    )
+    script.chmod(0o755)
+    desk.start(JournalRule([str(script), "other"])).stop()
+    script.write_text(script.read_text().replace("exec", f"echo '{entry % 2}'; exec"))
+    desk.start(JournalRule([str(script), "other"]))
+    desk.wait_for(TOO_LONG)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_every_selected_entry_is_stored_once_and_in_order(desk: Desk, seed: int) -> None:
+    chance = random.Random(seed)
+    desk.coordinator.judge = lambda batch: chance.choices([None, "mute", "drop"], [20, 1, 1])[0]
+    desk.journal.write("old")
+    rules = [JournalRule(desk.journal.command, select=["error"])]
+    desk.start(*rules)
+    expected: list[str] = []
+
+    def write() -> None:
+        entries = []
+        for _ in range(chance.choice([1, 1, 5, 300])):
+            text, unit = (
+                f"{chance.choice(['error', 'error', 'noise'])} {desk.journal.count}.{len(entries)}",
+                chance.choice("ab"),
+            )
+            entries.append((text, {"_SYSTEMD_UNIT": f"{unit}.service"}))
+            if text.startswith("error"):
+                expected.append(f"app[12]: {text}")
+        desk.journal.write_all(entries)  # type: ignore[arg-type]
+
+    def restart() -> None:
+        desk.monitors[-1].kill()
+        desk.start(*rules)
+
+    def crash() -> None:
+        for pid in children(desk.monitors[-1].process.pid):
+            os.kill(pid, signal.SIGKILL)
+
+    def lose_leader() -> None:
+        desk.monitors[-1].lead(None)
+
+    def find_leader() -> None:
+        desk.monitors[-1].lead(desk.coordinator.endpoint)
+
+    steps: list[tuple[Callable[[], None], int]] = [
+        (write, 8),
+        (desk.journal.rotate, 1),
+        (restart, 2),
+        (crash, 1),
+        (lose_leader, 1),
+        (find_leader, 2),
+    ]
+    for step in chance.choices([step for step, _ in steps], [weight for _, weight in steps], k=40):
+        step()
+    find_leader()
+    shelf = desk.coordinator.shelf
+    wait_until("every entry is stored", lambda: sum(map(len, shelf.lines.values())) >= len(expected), 30)
+    arrived = [line for part in shelf.parts for line in part.lines]
+    assert arrived == expected
+    assert shelf.lost == 0
+
+
+DEFINITIONS = """
+logs:
+  - name: refused
+    match: {source: "journal/app.service", pattern: "refused"}
+    notify:
+      - {priority: 1, node: a, procedure: process, application: ["{a}", refused]}
+"""
+
+
+def test_from_the_node_file_to_the_shared_log_and_who_is_told(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.write("old")
+    root = tmp_path / "cluster"
+    rules = (
+        f"logs:\n  - {{journal: true, units: [app], select: [refused, late], command: {json.dumps(journal.command)}}}\n"
+        f"  - {{journal: true, priority: err, deferred: true, command: {json.dumps(journal.command)}}}\n"
+        f'notifier: {{programs: ["{root / "a" / "tell"}"]}}\n'
+    )
+    with Cluster(root, ("a",), definitions=DEFINITIONS, extra={"a": rules}, logs=False) as cluster:
+        cluster.start()
+        cluster.await_up()
+        wait_until("both rules have their place", lambda: len(_places(cluster.nodes["a"].home)) == 2)
+        journal.write("connection refused", "unselected")
+        journal.write("disk is full", unit="other.service", PRIORITY="3")
+        journal.write("chatter", unit="other.service", PRIORITY="6")
+        expected = ["app[12]: connection refused", "app[12]: disk is full"]
+        wait_until("both are stored", lambda: sorted(cluster.lines("a")) == expected)
+        wait_until("it is told", lambda: [line[4:] for line in cluster.nodes["a"].told()] == [[expected[0], "refused"]])
+        cluster.kill("a")
+        journal.write("too late")
+        cluster.start()
+        wait_until("it is stored", lambda: "app[12]: too late" in cluster.lines("a"), 20)
+        shown = noroshi(cluster, "a", "log", "--json", "--source", "journal/*")
+        lines = [(each["source"], each["line"]) for each in map(json.loads, shown.splitlines())]
+    assert sorted(lines) == [
+        ("journal/app.service", "app[12]: connection refused"),
+        ("journal/app.service", "app[12]: too late"),
+        ("journal/other.service", "app[12]: disk is full"),
+    ]
+
+
+def _places(home: Path) -> list[Path]:
+    return list((home / "state/logs/journal").glob("*"))
