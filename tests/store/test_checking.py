@@ -80,9 +80,10 @@ def test_a_row_that_an_index_lacks_is_found(there: Layout, layout: Layout) -> No
     with lead(there) as leader:
         with leader.transaction() as connection:
             connection.execute("DELETE FROM logs WHERE id = 25000")
-            connection.execute("INSERT INTO logs VALUES (25000, 1, 77, 77, 'not in the index')")
+            row = (25000, 1, 77, 77, "not in the index")
+            connection.execute("INSERT INTO logs (id, source, observed_at, stored_at, line) VALUES (?, ?, ?, ?, ?)", row)
             connection.execute("PRAGMA writable_schema=on")
-            sql = "CREATE INDEX logs_time ON logs (observed_at)"
+            sql = "CREATE INDEX logs_time ON logs (time)"
             connection.execute("INSERT INTO sqlite_schema VALUES ('index', 'logs_time', 'logs', ?, ?)", (root, sql))
         leader.checkpoint_if_due(idle=True)
     assert check(there) == "table logs: row 25000 is missing from index logs_time"
