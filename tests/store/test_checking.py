@@ -81,7 +81,8 @@ def test_a_row_that_an_index_lacks_is_found(there: Layout, layout: Layout) -> No
         with leader.transaction() as connection:
             connection.execute("DELETE FROM logs WHERE id = 25000")
             row = (25000, 1, 77, 77, "not in the index")
-            connection.execute("INSERT INTO logs (id, source, observed_at, stored_at, line) VALUES (?, ?, ?, ?, ?)", row)
+            columns = "id, source, observed_at, stored_at, line"
+            connection.execute(f"INSERT INTO logs ({columns}) VALUES (?, ?, ?, ?, ?)", row)
             connection.execute("PRAGMA writable_schema=on")
             sql = "CREATE INDEX logs_time ON logs (time)"
             connection.execute("INSERT INTO sqlite_schema VALUES ('index', 'logs_time', 'logs', ?, ?)", (root, sql))
