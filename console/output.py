@@ -197,10 +197,22 @@ def application_of(attempt: Attempt) -> Any:
 
 def application_text(attempt: Attempt) -> str:
     """The application in words: a command line as it would be typed, an address, a queue's key."""
-    value = application_of(attempt)
-    if isinstance(value, list):
-        return shlex.join(map(str, value))
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return application_words(application_of(attempt))
+
+
+def application_words(value: Any) -> str:
+    """Likewise, of the value itself; of a shape nobody knows, as JSON."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case list():
+            return shlex.join(map(str, value))
+        case {"key": int(key), **rest}:
+            return f"queue 0x{key:08x}" + (f" type {rest['type']}" if "type" in rest else "")
+        case _:
+            return json.dumps(value)
 
 
 # --- arguments shared by the reading commands ----------------------------------------------------------------------

@@ -20,6 +20,7 @@ from noroshi.console.app.detail import TERMS, leaders, line_detail, past
 from noroshi.console.app.freshness import Freshness, warning
 from noroshi.console.app.messages import (
     AcknowledgementAnswered,
+    Answered,
     DetailRead,
     JobFailed,
     LeadershipSeen,
@@ -35,12 +36,15 @@ from noroshi.console.app.messages import (
 from noroshi.console.app.notification_detail import whole_detail
 from noroshi.console.app.reading import Fetcher, Watcher
 from noroshi.console.app.screens.base import NoroshiScreen
+from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.detail import DetailScreen
+from noroshi.console.app.screens.editor import EditorScreen
 from noroshi.console.app.screens.help import HelpScreen
 from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.screens.notifications import NotificationsScreen
 from noroshi.console.app.screens.paged import PagedScreen
 from noroshi.console.app.screens.status import StatusScreen
+from noroshi.console.app.screens.versions import VersionsScreen
 from noroshi.console.app.widgets.bars import KeyBar
 from noroshi.console.queries import Leadership, Picture, Queries
 from noroshi.console.sanitise import visible
@@ -67,6 +71,7 @@ class NoroshiApp(App[None]):
         Binding("1", "show('status')", "Status"),
         Binding("2", "show('log')", "Log"),
         Binding("3", "show('notifications')", "Notifications"),
+        Binding("4", "show('definitions')", "Definitions"),
         Binding("t", "local_time", "UTC/local"),
         Binding("question_mark", "help", "Help"),
         Binding("colon,ctrl+p", "command_palette", "Commands"),
@@ -104,6 +109,7 @@ class NoroshiApp(App[None]):
             "status": StatusScreen(),
             "log": LogScreen(),
             "notifications": NotificationsScreen(),
+            "definitions": DefinitionsScreen(),
         }
         for name, screen in self._screens_by_name.items():
             self.install_screen(screen, name)
@@ -185,6 +191,10 @@ class NoroshiApp(App[None]):
         elif event.key.startswith("event "):
             screen.show(screen.fields + past(event.events, self.face))
 
+    def on_answered(self, event: Answered) -> None:
+        if isinstance(event.screen, DefinitionsScreen | EditorScreen | VersionsScreen) and event.screen.is_attached:
+            event.screen.on_answered(event)
+
     @property
     def led(self) -> bool:
         """Whether somebody holds the coordinator's role."""
@@ -205,10 +215,12 @@ class NoroshiApp(App[None]):
 
     def action_show(self, name: str) -> None:
         screen = self._screens_by_name[name]
-        if self.screen is not screen and isinstance(self.screen, NoroshiScreen):
+        if self.screen is not screen and self._standing:
             self.switch_screen(name)
 
     def action_next_screen(self) -> None:
+        if not self._standing:
+            return
         names = list(self._screens_by_name)
         at = next(at for at, name in enumerate(names) if self._screens_by_name[name] is self.screen)
         self.action_show(names[(at + 1) % len(names)])
@@ -225,8 +237,16 @@ class NoroshiApp(App[None]):
     def action_theme(self) -> None:
         self.theme = "ansi-light" if self.theme == "ansi-dark" else "ansi-dark"
 
+    async def action_quit(self) -> None:
+        """At once, unless something typed is not saved."""
+        unsaved = [screen for screen in self._editors() if screen.unsaved]
+        if unsaved:
+            unsaved[-1].ask_to_leave(self.exit)
+        else:
+            self.exit()
+
     def action_command_palette(self) -> None:
-        if isinstance(self.screen, NoroshiScreen):
+        if self._standing:
             self.push_screen(CommandPalette(id="--command-palette", placeholder="what to do, or where to go"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -248,10 +268,20 @@ class NoroshiApp(App[None]):
         self.action_show("log")
         self.call_later(lambda: self.log_screen.stand_on(number))
 
+    def show_definition(self, name: str) -> None:
+        """The definitions, standing on one."""
+        self.action_show("definitions")
+        self.call_later(lambda: self.definitions_screen.stand_on(name))
+
     def show_notifications(self, typed: str) -> None:
         """The notifications, filtered."""
         self.action_show("notifications")
         self.call_later(lambda: self.notifications_screen.show_only(typed))
+
+    def definition_saved(self, what: str) -> None:
+        """An edit is in the database: show it in the list, and say so."""
+        self.say(f"{visible(what)} saved")
+        self.definitions_screen.saved(what)
 
     def show_row(self, key: str) -> None:
         """The status screen, standing on a row."""
@@ -301,7 +331,21 @@ class NoroshiApp(App[None]):
                 screen.show_bars()
 
     def _mounted(self) -> list[NoroshiScreen]:
-        return [screen for screen in self._screens_by_name.values() if screen.is_mounted]
+        """The standing screens that were shown once, and those on top of them."""
+        on_top = [screen for screen in self.screen_stack if isinstance(screen, NoroshiScreen) and not screen.STANDING]
+        return [screen for screen in [*self._screens_by_name.values(), *on_top] if screen.is_mounted]
+
+    def _editors(self) -> list[EditorScreen]:
+        return [screen for screen in self.screen_stack if isinstance(screen, EditorScreen)]
+
+    @property
+    def _standing(self) -> bool:
+        """Whether one of the screens is in front that the number keys lead to."""
+        return isinstance(self.screen, NoroshiScreen) and self.screen.STANDING
+
+    @property
+    def definitions_screen(self) -> DefinitionsScreen:
+        return cast(DefinitionsScreen, self._screens_by_name["definitions"])
 
     def _paged(self, name: str) -> PagedScreen[Any, Any]:
         return cast("PagedScreen[Any, Any]", self._screens_by_name[name])

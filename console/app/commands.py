@@ -42,10 +42,11 @@ class ConsoleCommands(Provider):
             ("Notifications", "who was told of what", partial(console.action_show, "notifications")),
             ("Notifications: pending", "those under way", partial(console.show_notifications, "status:pending")),
             ("Notifications: failed", "where nobody was told", partial(console.show_notifications, FAILED)),
+            ("Definitions", "who is told of what; edit, test, roll back", partial(console.action_show, "definitions")),
             ("Times: UTC or local", "change how times are shown", console.action_local_time),
             ("Theme: dark or light", "change to the other", console.action_theme),
             ("Help", "the keys of this screen", console.action_help),
-            ("Quit", "close the console", console.exit),
+            ("Quit", "close the console", console.action_quit),
         ]
         for node in console.picture.status.nodes if console.picture else ():
             name = visible(node.node)

@@ -111,3 +111,11 @@ class AcknowledgementAnswered(Message):
 
     told: str = ""
     refused: str = ""
+
+
+@dataclass
+class Answered(Message):
+    """What a screen asked the asking thread; `answer` is one of `definition_jobs`."""
+
+    screen: object
+    answer: object

@@ -47,8 +47,18 @@ def place(config: str) -> Place:
 
 def ask_coordinator(at: Place, body: RequestBody, what: str) -> Reply:
     """The reply of whoever leads. Raises NoroshiError where nobody does, none comes, or `what` was refused."""
+    from noroshi.node.wire.messages import Refused
+
+    reply = reply_of_coordinator(at, body)
+    if isinstance(reply, Refused):
+        raise NoroshiError(f"the coordinator refused the {what}", why=reply.message, hint=reply.hint)
+    return reply
+
+
+def reply_of_coordinator(at: Place, body: RequestBody) -> Reply:
+    """Likewise, a refusal included."""
     from noroshi.node.wire.keyring import keyring_of
-    from noroshi.node.wire.messages import PROTOCOL, Refused, Request
+    from noroshi.node.wire.messages import PROTOCOL, Request
     from noroshi.node.wire.requests import ask
 
     lock = read_lock(at.layout)
@@ -56,10 +66,7 @@ def ask_coordinator(at: Place, body: RequestBody, what: str) -> Reply:
         hint = "this waits for a coordinator: is 'noroshi node' running on some node? 'noroshi status' shows it"
         raise NoroshiError("nobody holds the coordinator's role", on=str(at.layout.shared), hint=hint)
     request = Request(PROTOCOL, at.cluster.name, at.node.node, b"", body)
-    reply = ask(lock.endpoint, request, keys=keyring_of(at.node, at.cluster))
-    if isinstance(reply, Refused):
-        raise NoroshiError(f"the coordinator refused the {what}", why=reply.message, hint=reply.hint)
-    return reply
+    return ask(lock.endpoint, request, keys=keyring_of(at.node, at.cluster))
 
 
 def lines_of(reply: Reply) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from noroshi.console.commands.asking import Place, place
-from noroshi.console.output import Printer
+from noroshi.console.output import Printer, application_words
 from noroshi.console.sanitise import visible
 from noroshi.store import views
 from noroshi.store.clock import now_us
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printer.json([_json(asked, own, explained)])
     else:
-        printer.lines(line for line in _lines(explained))
+        printer.lines(told_lines(explained))
     printer.flush()
     return 0
 
@@ -69,7 +69,8 @@ def _json(asked: EventAsked | LineAsked, own: str | None, explained: tuple[Expla
     return {**asdict(asked), "coordinator": own, "definitions": [asdict(one) for one in explained]}
 
 
-def _lines(explained: tuple[Explained, ...]) -> list[str]:
+def told_lines(explained: tuple[Explained, ...]) -> list[str]:
+    """For people, each line safe."""
     if not explained:
         return ["nobody: no definition matches"]
     return [line for one in explained for line in _definition(one)]
@@ -89,5 +90,5 @@ def _told(one: Told) -> str:
     how = "tried" if one.tried else "skipped"
     why = f" ({one.reason})" if one.reason else ""
     node = one.node or "the coordinator's node"
-    application = "" if one.application is None else f" {one.application}"
-    return visible(f"    {how}  {node}  {one.procedure}{application}{why}")
+    application = application_words(one.application)
+    return visible(f"    {how}  {node}  {one.procedure}  {application}".rstrip() + why)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 
 from noroshi.console.commands.asking import Place, ask_coordinator, author, place
 from noroshi.console.output import Printer, application_text, notification_json, plain, reason_of
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     at = place(arguments.config)
     reply = ask_coordinator(at, RunTest(arguments.name, author()), "test")
     begun = frozenset(reply.notifications) if isinstance(reply, Begun) else frozenset()
-    rows = _ended(at, begun, arguments.name)
+    *_, rows = watch(at, begun, arguments.name)
     printer = Printer(sys.stdout)
     if arguments.json:
         printer.json(map(notification_json, rows))
@@ -43,18 +44,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(row.status == "delivered" for row in rows) else 1
 
 
-def _ended(at: Place, numbers: frozenset[int], name: str) -> list[views.Notification]:
-    """The notifications, once every attempt of theirs has ended."""
+def watch(at: Place, begun: frozenset[int], name: str) -> Iterator[tuple[views.Notification, ...]]:
+    """The notifications of a test of `name` as they go on, until every attempt has ended. Raises NoroshiError."""
     deadline = time.monotonic() + _longest(at, name) + PATIENCE
     while True:
-        rows = at.reader.query(lambda c: views.notifications_numbered(c, numbers))
-        open_ = [row for row in rows if row.status == "pending" or any(one.outcome is None for one in row.attempts)]
-        if len(rows) == len(numbers) and not open_:
-            return list(rows)
+        yield (rows := at.reader.query(lambda c: views.notifications_numbered(c, begun)))
+        if is_over(rows, begun):
+            return
         if time.monotonic() > deadline:
             hint = f"`noroshi history --definition {name}` shows how it goes on"
             raise NoroshiError("the test did not end in time", on=name, hint=hint)
         time.sleep(POLL)
+
+
+def is_over(rows: tuple[views.Notification, ...], begun: frozenset[int]) -> bool:
+    """Whether every attempt of what was begun has ended."""
+    under_way = [row for row in rows if row.status == "pending" or any(one.outcome is None for one in row.attempts)]
+    return len(rows) == len(begun) and not under_way
 
 
 def _longest(at: Place, name: str) -> float:
@@ -63,7 +69,7 @@ def _longest(at: Place, name: str) -> float:
     return max(limits, default=10.0)
 
 
-def _print(printer: Printer, rows: list[views.Notification]) -> None:
+def _print(printer: Printer, rows: tuple[views.Notification, ...]) -> None:
     printer.rows(
         [
             plain(f"priority {attempt.priority}"),

@@ -77,7 +77,8 @@ class DefinitionManager:
         changed = changes.between(table.current(connection), found, prune=request.prune)
         if request.dry_run:
             return Changed(self._term, changes.describe(changed))
-        return self._change(connection, turn, changed, request.seen, request.author, f"import {request.file}")
+        note = request.note or f"import {request.file}"
+        return self._change(connection, turn, changed, request.seen, request.author, note)
 
     def remove(self, connection: Connection, turn: Turn, request: RemoveDefinitions) -> Changed | Refused:
         """Remove by name."""

@@ -93,6 +93,7 @@ class ImportDefinitions(msgspec.Struct, frozen=True, tag="import"):
 
     `seen`: the newest version of each name as the author saw it (names that were not there are left out); where
     another is there now nothing is taken, and `Refused` tells both changes. None: whatever is there is replaced.
+    `note` says how it came about, where it was no import of `file`.
     """
 
     text: str
@@ -101,6 +102,7 @@ class ImportDefinitions(msgspec.Struct, frozen=True, tag="import"):
     dry_run: bool = False
     prune: bool = False
     seen: dict[str, int] | None = None
+    note: Annotated[str, msgspec.Meta(max_length=2000)] = ""
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):

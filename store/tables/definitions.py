@@ -44,6 +44,14 @@ def newest(connection: apsw.Connection) -> dict[str, int]:
     return {str(name): int(version) for name, version in rows}
 
 
+def heads(connection: apsw.Connection) -> list[VersionRow]:
+    """The newest version of every name that ever was, removed ones too, by name."""
+    rows = connection.execute(
+        "SELECT name, max(version), body, author, created_at, note FROM definitions GROUP BY name ORDER BY name"
+    )
+    return [_row(*row) for row in rows]
+
+
 def versions(connection: apsw.Connection, name: str | None = None) -> list[VersionRow]:
     """Every version of one definition, or of all, in the order they were made."""
     rows = connection.execute(
@@ -51,10 +59,7 @@ def versions(connection: apsw.Connection, name: str | None = None) -> list[Versi
         " ORDER BY created_at, name, version",
         (name,),
     )
-    return [
-        VersionRow(name, version, None if body is None else _with_version(str(body), version), author, at, note)
-        for name, version, body, author, at, note in rows
-    ]
+    return [_row(*row) for row in rows]
 
 
 def add_version(
@@ -69,6 +74,10 @@ def add_version(
         (name, version, body, author, created_at, note),
     )
     return version
+
+
+def _row(name: str, version: int, body: str | None, author: str, created_at: int, note: str) -> VersionRow:
+    return VersionRow(name, version, None if body is None else _with_version(body, version), author, created_at, note)
 
 
 def _with_version(body: str, version: int) -> Definition:

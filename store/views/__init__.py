@@ -39,6 +39,7 @@ from noroshi.store.views.logs import (
 from noroshi.store.views.operating import (
     Covered,
     covered,
+    definition_heads,
     definition_versions,
     definitions_named,
     definitions_seen,
@@ -71,6 +72,7 @@ __all__ = [
     "Window",
     "WindowStep",
     "covered",
+    "definition_heads",
     "definition_versions",
     "definitions_named",
     "definitions_seen",

@@ -49,6 +49,11 @@ def definition_versions(connection: apsw.Connection, name: str | None) -> tuple[
     return tuple(definitions.versions(connection, name))
 
 
+def definition_heads(connection: apsw.Connection) -> tuple[VersionRow, ...]:
+    """The newest version of every name that ever was, removed ones too, by name."""
+    return tuple(definitions.heads(connection))
+
+
 def definitions_seen(connection: apsw.Connection) -> tuple[tuple[Definition, ...], dict[str, int]]:
     """The definitions in force, and the newest version of every name: what an edit has seen."""
     return tuple(definitions.current(connection)), definitions.newest(connection)

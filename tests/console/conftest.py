@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -36,3 +39,29 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> int:
     for module in ("app.app", "app.reading"):
         monkeypatch.setattr(f"noroshi.console.{module}.now_us", lambda: NOW)
     return NOW
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where drafts are kept: not in the home of whoever runs the tests."""
+    home = tmp_path / "state-home"
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    return home
+
+
+Tmux = Callable[..., str]
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    """A tmux server of our own: tmux("command", ...) gives what it prints."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    socket = str(tmp_path / "tmux")
+
+    def run(*words: str) -> str:
+        base = ["tmux", "-S", socket, "-f", "/dev/null"]
+        return subprocess.run([*base, *words], capture_output=True, text=True, check=False).stdout
+
+    yield run
+    run("kill-server")

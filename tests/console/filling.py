@@ -18,9 +18,11 @@ from pathlib import Path
 
 import apsw
 
+from noroshi.store import definitions
 from noroshi.store.clock import now_us
 from noroshi.store.layout import Layout
 from noroshi.store.model import category_of
+from noroshi.store.tables import definitions as table
 from noroshi.store.tables import events, logs, meta, nodes, notifications
 from noroshi.store.tables.notifications import AttemptRow, NotificationRow
 from noroshi.store.writer import Identity, lead
@@ -175,6 +177,12 @@ def many_notifications(connection: apsw.Connection, count: int, start: int, step
             start + n * step,
             "no group left" * (not n % 100),
         )
+
+
+def define(connection: apsw.Connection, text: str, author: str = "seed", at: int | None = None, note: str = "") -> None:
+    """The definitions of a YAML text, each as the next version of its name."""
+    for one in definitions.parse(text, Path("filled.yaml"), None):
+        table.add_version(connection, one.name, one, author, now_us() if at is None else at, note)
 
 
 def story(connection: apsw.Connection, now: int | None = None) -> None:

@@ -15,6 +15,7 @@ from noroshi.console.app import app as app_module
 from noroshi.console.app import prepare_environment, run_console
 from noroshi.console.app.app import NoroshiApp
 from noroshi.console.app.screens.base import NoroshiScreen
+from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.screens.notifications import NotificationsScreen
 from noroshi.console.app.screens.paged import PagedScreen
@@ -36,6 +37,7 @@ def test_the_screens_are_one_key_apart_and_keep_their_place(filled: Path) -> Non
                 ("1", StatusScreen),
                 ("tab", LogScreen),
                 ("tab", NotificationsScreen),
+                ("4", DefinitionsScreen),
                 ("tab", StatusScreen),
             ):
                 await shown.press(key)

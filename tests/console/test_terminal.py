@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
+from conftest import Tmux
 from filling import HOSTILE, event, fill, layout_of, lines
 from terminals import COMMAND, terminal
 from waiting import wait_until
@@ -88,24 +86,6 @@ def test_an_idle_console_writes_nothing(filled: Path) -> None:
 
 
 # --- tmux ---------------------------------------------------------------------------------------------------------
-
-Tmux = Callable[..., str]
-
-
-@pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[Tmux]:
-    """A tmux server of our own: tmux("command", ...) gives what it prints."""
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    socket = str(tmp_path / "tmux")
-
-    def run(*words: str) -> str:
-        base = ["tmux", "-S", socket, "-f", "/dev/null"]
-        # os.environ without what readline, which pytest loads, puts in the environment behind Python's back: COLUMNS
-        return subprocess.run([*base, *words], capture_output=True, text=True, check=False, env={**os.environ}).stdout
-
-    yield run
-    run("kill-server")
 
 
 def test_in_tmux_it_is_legible_and_copies_through_tmux(filled: Path, tmux: Tmux) -> None:

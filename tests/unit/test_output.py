@@ -119,7 +119,9 @@ def test_a_notification_of_an_event_and_of_a_line() -> None:
     [
         ('["/bin/page","--team","a b"]', "/bin/page --team 'a b'"),
         ('"tcp://127.0.0.1:9000"', "tcp://127.0.0.1:9000"),
-        ('{"key":1313821519}', '{"key": 1313821519}'),
+        ('{"key":1313821519}', "queue 0x4e4f534f"),
+        ('{"key":7,"type":2}', "queue 0x00000007 type 2"),
+        ('{"other":7}', '{"other": 7}'),
         ("null", ""),
         ("tcp://not-json", "tcp://not-json"),
     ],

@@ -29,6 +29,8 @@ class NoroshiScreen(Screen[None]):
         Binding("tab", "app.next_screen", "Next screen"),
         Binding("escape", "back", "Clear"),
     ]
+    STANDING: ClassVar[bool] = True
+    """Whether it is one of those the number keys lead to and from; one that is not is left by its own keys."""
     HINTS: ClassVar[Hints] = ()
     """What the last line offers."""
     HELP_LINES: ClassVar[Hints] = ()

@@ -14,7 +14,7 @@ from noroshi.console.app.widgets.bars import Bar, KeyBar
 Lines = tuple[tuple[str, str], ...]
 
 EVERYWHERE: Lines = (
-    ("1 2 3  Tab", "status, log, notifications; the next of them"),
+    ("1 2 3 4  Tab", "status, log, notifications, definitions; the next of them"),
     ("arrows  j k", "up, down; PgUp PgDn or b; g G first, last"),
     ("y  Y", "copy the row; as JSON"),
     ("t", "times in UTC or local"),

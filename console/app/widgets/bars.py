@@ -47,7 +47,7 @@ class KeyBar(Bar):
     def __init__(self, hints: Hints) -> None:
         super().__init__(id="keys")
         self._hints = hints
-
+        self._dimmed: frozenset[str] = frozenset()
         self._told: Timer | None = None
 
     def on_mount(self) -> None:
@@ -55,20 +55,32 @@ class KeyBar(Bar):
 
     def restore(self) -> None:
         """The keys given at the start."""
-        self.show_hints(self._hints)
+        self.show_hints(self._hints, self._dimmed)
+
+    def offer(self, hints: Hints, dimmed: frozenset[str] = frozenset()) -> None:
+        """These keys from now on, some of which cannot be used now; what was just said is left standing."""
+        if (hints, dimmed) != (self._hints, self._dimmed):
+            self._hints, self._dimmed = hints, dimmed
+            if self._told is None:
+                self.restore()
 
     def tell(self, text: str) -> None:
         """Say something in passing, in the place of the keys; `text` is safe."""
         if self._told is not None:
             self._told.stop()
         self.show(Text(f" {text}", "bold", no_wrap=True, overflow="ellipsis"))
-        self._told = self.set_timer(TOLD, self.restore)
+        self._told = self.set_timer(TOLD, self._told_enough)
 
-    def show_hints(self, hints: Hints) -> None:
+    def _told_enough(self) -> None:
+        self._told = None
+        self.restore()
+
+    def show_hints(self, hints: Hints, dimmed: frozenset[str] = frozenset()) -> None:
         """These keys instead."""
         line = Text(no_wrap=True, overflow="ellipsis")
         for key, meaning in hints:
-            line.append(f" {key} ", "bold reverse").append(f"{meaning} ")
+            line.append(f" {key} ", "dim" if key in dimmed else "bold reverse")
+            line.append(f"{meaning} ", "dim" if key in dimmed else "none")
         self.show(line)
 
 

@@ -1,0 +1,459 @@
+"""Definitions edited in the console of a real cluster: saved, refused, in conflict, kept, tested, rolled back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from conftest import Tmux
+from pilots import Console, console
+from terminals import COMMAND
+from waiting import wait_until
+
+from noroshi.console.app.screens.choice import ChoiceScreen
+from noroshi.console.app.screens.definitions import DefinitionsScreen
+from noroshi.console.app.screens.editor import EditorScreen
+from noroshi.console.app.widgets.text_view import TextView
+from noroshi.console.commands.asking import ask_coordinator, author, place
+from noroshi.node.wire.messages import ImportDefinitions
+from noroshi.store import definitions, views
+from noroshi.store.tables.definitions import VersionRow
+
+TEXT = """\
+events:
+  - name: chain
+    match: {event: "app/chain", state: ERROR}
+    notify:
+      - {priority: 1, node: a, procedure: process, application: ["PROGRAM", one]}
+      - {priority: 2, node: a, procedure: process, application: [/not/allowed]}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(Path(tmp_path_factory.mktemp("editing")) / "c", names=("a",)) as running:
+        running.start()
+        running.await_up()
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def fresh(cluster: Cluster) -> None:
+    """Only `chain`, as TEXT has it."""
+    cluster.layout.definitions.unlink(missing_ok=True)
+    save(cluster, TEXT.replace("PROGRAM", str(cluster.nodes["a"].program)), "seed", prune=True)
+
+
+def save(cluster: Cluster, text: str, by: str, *, prune: bool = False) -> None:
+    """Another operator's edit."""
+    at = place(str(cluster.nodes["a"].config))
+    ask_coordinator(at, ImportDefinitions(text, "elsewhere.yaml", by, prune=prune), "import")
+
+
+def versions(cluster: Cluster, name: str = "chain") -> tuple[VersionRow, ...]:
+    return cluster.query(lambda connection: views.definition_versions(connection, name)) or ()
+
+
+def exported(cluster: Cluster) -> str:
+    found, _ = cluster.query(views.definitions_seen) or ((), {})
+    return definitions.export(found)
+
+
+async def open_editor(shown: Console) -> EditorScreen:
+    """Stand on `chain` and edit it."""
+    await shown.press("4")
+    await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
+    await shown.press("e")
+    await in_front(shown, EditorScreen)
+    await shown.shows("NO PROBLEM", "If app/chain became ERROR now:")
+    screen = shown.app.screen
+    assert isinstance(screen, EditorScreen)
+    return screen
+
+
+async def in_front(shown: Console, screen: type) -> None:
+    await shown.until(f"{screen.__name__} in front", lambda: isinstance(shown.app.screen, screen))
+    await shown.pilot.pause()
+
+
+def put(screen: EditorScreen, old: str, new: str) -> None:
+    """As if it was typed."""
+    assert old in screen.text.text
+    screen.text.replace_all(screen.text.text.replace(old, new, 1))
+
+
+def file_of(cluster: Cluster) -> Path:
+    return cluster.nodes["a"].config
+
+
+def test_an_edit_is_checked_as_it_is_typed_shown_as_a_difference_and_saved(cluster: Cluster) -> None:
+    async def run() -> None:
+        before = versions(cluster)
+        async with console(file_of(cluster)) as shown:
+            await open_editor(shown)
+            # in one burst, as a slow line delivers it
+            await shown.press("down", "down", "end", "enter", *"enough", "colon", "space", *"alk")
+            await shown.shows("1 PROBLEM: nothing can be saved", "line 4: unknown enough 'alk' (did you mean 'all'?)")
+            await shown.press("ctrl+s")
+            await shown.shows("1 to be mended first")
+            await shown.press("escape", "enter")
+            await shown.press("end", "backspace", "l")
+            await shown.shows("NO PROBLEM", "told, all of a group is enough")
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            await shown.shows("SAVE chain, changing v", "+     enough: all")
+            await shown.press("enter")
+            await in_front(shown, EditorScreen)
+            assert versions(cluster) == before, "Enter says no"
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            await shown.press("y")
+            await in_front(shown, DefinitionsScreen)
+            await shown.shows(f"chain v{before[-1].version + 1} saved", "all of a group")
+        made = versions(cluster)[-1]
+        assert (made.version, made.author, made.note) == (before[-1].version + 1, author(), "edited in the console")
+        assert made.definition is not None and made.definition.enough == "all"
+
+    asyncio.run(run())
+
+
+def test_undo_and_redo_and_every_action_by_a_plain_key(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            text = screen.text.text
+            await shown.press(*"# x", "enter")
+            await shown.press("escape", "z", "z")
+            await shown.until("undone", lambda: screen.text.text == text)
+            await shown.press("Z", "Z")
+            await shown.until("done again", lambda: screen.text.text == f"# x\n{text}")
+            await shown.press("s")
+            await shown.shows("nothing differs from what is in force")
+            await shown.press("i", "ctrl+z", "ctrl+z")
+            await shown.press("escape", "q")
+            await in_front(shown, DefinitionsScreen)
+
+    asyncio.run(run())
+
+
+def test_a_conflict_shows_both_and_mine_goes_on_top_of_theirs(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster), (100, 40)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "state: [ERROR]", "state: [ERROR, FATAL]")
+            save(cluster, exported(cluster).replace("    notify:", "    timeout: 3s\n    notify:"), "bob")
+            theirs = versions(cluster)[-1]
+            await conflict(shown)
+            await shown.shows(f"THEIRS  version {theirs.version}, bob, ", "+     timeout: 3s", "import elsewhere.yaml")
+            await shown.shows("YOURS, on top of theirs", "-     timeout: 3s", "FATAL")
+            await shown.press("escape")
+            await in_front(shown, EditorScreen)
+            assert "FATAL" in screen.text.text
+            assert versions(cluster)[-1] == theirs, "nothing was overwritten"
+            await conflict(shown)
+            await shown.press("m")
+            await in_front(shown, EditorScreen)
+            await shown.shows(f"yours, now on top of v{theirs.version}")
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            await shown.shows("SAVE chain, changing", "-     timeout: 3s")
+            await shown.press("y")
+            await in_front(shown, DefinitionsScreen)
+        made = versions(cluster)[-1].definition
+        assert made is not None and made.state == ("ERROR", "FATAL") and made.timeout == 10.0
+
+    asyncio.run(run())
+
+
+async def conflict(shown: Console) -> None:
+    """Save, which somebody else was faster than."""
+    await shown.press("ctrl+s")
+    await in_front(shown, ChoiceScreen)
+    await shown.shows("SAVE chain")
+    await shown.press("y")
+    await shown.shows("CONFLICT")
+
+
+def test_theirs_can_be_taken_and_undo_brings_mine_back(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/mine")
+            mine = screen.text.text
+            save(cluster, exported(cluster).replace("app/chain", "app/theirs"), "bob")
+            await conflict(shown)
+            await shown.press("t")
+            await in_front(shown, EditorScreen)
+            await shown.until("theirs", lambda: "app/theirs" in screen.text.text)
+            assert not screen.unsaved
+            await shown.press("ctrl+z")
+            await shown.until("mine", lambda: screen.text.text == mine)
+            assert screen.unsaved
+
+    asyncio.run(run())
+
+
+def test_what_is_typed_survives_a_coordinator_that_is_gone_and_a_console_that_ends(
+    cluster: Cluster, state_home: Path
+) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/kept")
+            await shown.shows("app/kept", "unsaved")
+        (draft,) = (state_home / "noroshi" / "drafts").iterdir()
+        assert draft.stat().st_mode & 0o777 == 0o600
+        assert draft.parent.stat().st_mode & 0o777 == 0o700
+        seen = versions(cluster)[-1].version
+        save(cluster, exported(cluster).replace("    notify:", "    timeout: 3s\n    notify:"), "bob")
+        async with console(file_of(cluster)) as shown:
+            await shown.press("4")
+            await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
+            await shown.press("e")
+            await shown.shows("A DRAFT of yours is kept", f"begun on version {seen}; version {seen + 1} is there now")
+            await shown.press("c")
+            await in_front(shown, EditorScreen)
+            await shown.shows("NO PROBLEM", "app/kept")
+            await conflict(shown)
+            await shown.press("escape", "escape", "q")
+            await shown.shows("LEAVE?", "app/kept")
+            await shown.press("D")
+            await in_front(shown, DefinitionsScreen)
+            await shown.until("no draft", lambda: not draft.exists())
+
+    asyncio.run(run())
+
+
+def test_quitting_with_unsaved_text_asks(cluster: Cluster, state_home: Path) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/kept")
+            await shown.press("ctrl+q")
+            await shown.shows("LEAVE?", "It is kept as a draft")
+            await shown.press("enter")
+            await in_front(shown, EditorScreen)
+            await shown.press("ctrl+q", "l")
+            await shown.until("the app ends", lambda: not shown.app.is_running)
+        (draft,) = (state_home / "noroshi" / "drafts").iterdir()
+        assert "app/kept" in draft.read_text()
+
+    asyncio.run(run())
+
+
+def test_without_a_place_for_drafts_it_says_so(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+
+    async def run() -> None:
+        async with console(file_of(cluster), (120, 24)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/lost")
+            await shown.shows("NO DRAFT IS KEPT")
+            await shown.press("ctrl+q")
+            await shown.shows("leaving loses it")
+
+    asyncio.run(run())
+
+
+def test_a_save_waits_for_a_coordinator_and_then_goes_through(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/later")
+            before = versions(cluster)
+            cluster.stop("a")
+            await shown.shows("NO COORDINATOR: saving waits for one", "NO PROBLEM")
+            await shown.press("ctrl+s")
+            await shown.shows("not saved: no coordinator")
+            cluster.start("a")
+            await shown.until("led again", lambda: shown.app.led, within=20)
+            await shown.until("nothing keeps it", lambda: "NO COORDINATOR" not in shown.text)
+            assert screen.text.text.count("app/later") == 1
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            await shown.press("y")
+            await in_front(shown, DefinitionsScreen)
+        assert len(versions(cluster)) == len(before) + 1
+
+    try:
+        asyncio.run(run())
+    finally:
+        if not cluster.nodes["a"].running:
+            cluster.start("a")
+        cluster.await_up()
+
+
+def test_one_is_added_removed_and_brought_back(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            await open_editor(shown)
+            await shown.press("escape", "q")
+            await in_front(shown, DefinitionsScreen)
+            await shown.press("a", "l")
+            await in_front(shown, EditorScreen)
+            screen = shown.app.screen
+            assert isinstance(screen, EditorScreen)
+            await shown.shows("NO PROBLEM", "a new definition")
+            put(screen, "new-definition", "chain")
+            await shown.shows("there is a definition 'chain' already")
+            put(screen, "name: chain", "name: oom")
+            await shown.shows("NO PROBLEM", "a line came that the pattern finds")
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            await shown.shows("SAVE oom?", "+   - name: oom")
+            await shown.press("y")
+            await in_front(shown, DefinitionsScreen)
+            await shown.until("it stands there", lambda: shown.app.definitions_screen.table.current_name == "oom")
+            await shown.press("d")
+            await shown.shows("REMOVE oom v", "-   - name: oom")
+            await shown.press("y")
+            await shown.shows("REMOVED  1", ": removed")
+            assert shown.app.definitions_screen.table.go_to("oom")
+            await shown.press("v")
+            await shown.shows("VERSIONS of oom", "(removed)")
+            await shown.press("j", "r")
+            await shown.shows("ROLL BACK oom to v1", "+   - name: oom")
+            await shown.press("y")
+            await shown.shows("(roll-back to version 1)")
+        assert [row.definition is not None for row in versions(cluster, "oom")] == [True, False, True]
+
+    asyncio.run(run())
+
+
+def test_a_roll_back_that_came_too_late_changes_nothing(cluster: Cluster) -> None:
+    async def run() -> None:
+        save(cluster, exported(cluster).replace("app/chain", "app/second"), "bob")
+        async with console(file_of(cluster)) as shown:
+            await shown.press("4")
+            await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
+            await shown.press("v")
+            await shown.shows("app/chain -> app/second")
+            save(cluster, exported(cluster).replace("app/second", "app/third"), "carol")
+            await shown.press("j", "r", "y")
+            await shown.shows("NOT ROLLED BACK", "carol made version")
+            await shown.press("escape")
+            await shown.shows("app/second -> app/third")
+        assert versions(cluster)[-1].author == "carol"
+
+    asyncio.run(run())
+
+
+def test_a_test_delivery_is_confirmed_and_shows_each_outcome(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            await shown.press("4")
+            await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
+            await shown.press("x")
+            await shown.shows("TEST chain?")
+            await shown.press("enter")
+            await in_front(shown, DefinitionsScreen)
+            assert cluster.nodes["a"].told() == []
+            await shown.press("x", "y")
+            await shown.shows("● priority 1  a  process  delivered", "✖ priority 2  a  process  failed", within=20)
+            await shown.shows("1 of 2 groups delivered")
+        ((_, event, state, _, _, _),) = cluster.nodes["a"].told()
+        assert (event, state) == ("test/chain", "TEST")
+
+    asyncio.run(run())
+
+
+def test_a_lost_answer_is_no_lost_edit(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator has saved it, and the answer never came."""
+    from noroshi.node.wire import requests
+    from noroshi.store.errors import NoroshiError
+
+    ask = requests.ask
+
+    def lost(*arguments: object, **options: object) -> None:
+        ask(*arguments, **options)  # type: ignore[arg-type]
+        raise NoroshiError("no answer from the coordinator at", on="it")
+
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/answered")
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            monkeypatch.setattr(requests, "ask", lost)
+            await shown.press("y")
+            await in_front(shown, DefinitionsScreen)
+            await shown.shows("saved")
+
+    asyncio.run(run())
+    made = versions(cluster)[-1].definition
+    assert made is not None and made.event == "app/answered"
+
+
+def test_what_cannot_be_saved_is_told_and_the_text_stays(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    from noroshi.node.wire import requests
+    from noroshi.store.errors import NoroshiError
+
+    def refused(*arguments: object, **options: object) -> None:
+        raise NoroshiError("no answer from the coordinator at", on="tcp://127.0.0.1:1", why="nothing within 5 s")
+
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/unanswered")
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            monkeypatch.setattr(requests, "ask", refused)
+            await shown.press("y")
+            await shown.shows("NOT SAVED", "nothing within 5 s", "What you typed is still here")
+            await shown.press("escape")
+            await in_front(shown, EditorScreen)
+            assert "app/unanswered" in screen.text.text
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (130, 30), (20, 5)])
+def test_the_editor_fits_any_terminal(cluster: Cluster, size: tuple[int, int]) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster), size) as shown:
+            await shown.press("4")
+            await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
+            await shown.press("e")
+            await in_front(shown, EditorScreen)
+            await shown.shows("events:", "chain")
+            await shown.press("escape")
+            await shown.until("the pane", lambda: "NO PROBLEM" in shown.text)
+            assert all(len(row) <= size[0] for row in shown.rows)
+            pane = shown.app.screen.query_one("#pane", TextView)
+            assert pane.has_focus
+            beside = pane.region.x > 0
+            assert beside is (size[0] >= 120)
+            await shown.press("i")
+            await shown.shows("events:")
+
+    asyncio.run(run())
+
+
+def test_in_tmux_an_operator_changes_who_is_told_and_the_next_event_goes_there(cluster: Cluster, tmux: Tmux) -> None:
+    """The whole way: a terminal, keys, the coordinator, and a program that is started by the definition saved."""
+
+    def shows(*texts: str) -> None:
+        wait_until(f"{texts}", lambda: all(text in tmux("capture-pane", "-p") for text in texts), 20)
+
+    tmux("new-session", "-d", "-x", "80", "-y", "24", *COMMAND, "--config", str(file_of(cluster)))
+    shows("STATUS", "coordinator a")
+    tmux("send-keys", "4")
+    shows("DEFINITIONS", "chain", "app/chain")
+    tmux("send-keys", "e")
+    shows("EDIT", "NO PROBLEM", "priority 1, now")
+    tmux("send-keys", "Down", "Down", "End", "Left", *["BSpace"] * len("[ERROR]"))
+    tmux("send-keys", "-l", "[BURNS]")
+    shows("[BURNS]}", "If app/chain became BURNS now:")
+    tmux("send-keys", "Escape")
+    shows("Enter type on")
+    tmux("send-keys", "s")
+    shows("SAVE chain, changing v", "+     match: {event: app/chain, state: [BURNS]}")
+    tmux("send-keys", "y")
+    shows("saved", "BURNS")
+    (cluster.nodes["a"].home / "told.txt").unlink(missing_ok=True)
+    cluster.raise_on("a", "app/chain", "BURNS", "by the definition just saved")
+    (told,) = wait_until("told", cluster.nodes["a"].told)
+    assert told[1:4] == ["app/chain", "BURNS", "by the definition just saved"]
