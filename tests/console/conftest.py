@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -61,7 +62,8 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 
     def run(*words: str) -> str:
         base = ["tmux", "-S", socket, "-f", "/dev/null"]
-        return subprocess.run([*base, *words], capture_output=True, text=True, check=False).stdout
+        # os.environ without what readline, which pytest loads, puts in the environment behind Python's back: COLUMNS
+        return subprocess.run([*base, *words], capture_output=True, text=True, check=False, env={**os.environ}).stdout
 
     yield run
     run("kill-server")

@@ -26,6 +26,7 @@ from filling import (
 from pilots import Console, console, same_as_snapshot
 from test_hostile import check, open_and_close
 
+from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.screens.notifications import NotificationsScreen
 from noroshi.console.app.screens.status import StatusScreen
@@ -292,6 +293,29 @@ def test_v_leads_to_the_event_or_the_line_and_back_from_the_status(told_file: Pa
             )
             await shown.press("v")
             await shown.shows("/event:link/db2/eth1: 1 found", "○ held")
+
+    asyncio.run(run())
+
+
+def test_a_capital_d_leads_to_the_definition(told_file: Path) -> None:
+    def define(connection: apsw.Connection) -> None:
+        for name in ("links", "orders"):
+            body = json.dumps({"name": name, "kind": "event", "event": name, "notify": []})
+            connection.execute("INSERT INTO definitions VALUES (?, 2, ?, 'ann', ?, '')", (name, body, NOW))
+
+    fill(layout_of(told_file), define)
+
+    async def run() -> None:
+        async with console(told_file) as shown:
+            await open_history(shown)
+            await shown.press("enter", "D")
+            await shown.until("the definitions", lambda: isinstance(shown.app.screen, DefinitionsScreen))
+            table = shown.app.definitions_screen.table
+            await shown.until("its row", lambda: table.current_name == "orders")
+            await shown.press("3")
+            shown.notifications.go_to(4)
+            await shown.press("D")
+            await shown.until("the other", lambda: table.current_name == "links")
 
     asyncio.run(run())
 

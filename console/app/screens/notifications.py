@@ -32,6 +32,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "acknowledge", "Acknowledge"),
         Binding("v", "subject", "Its event or line"),
+        Binding("D", "definition", "Its definition"),
         Binding("p", "only('pending')", "Pending"),
         Binding("f", f"only('{','.join(UNTOLD)}')", "Failed"),
         Binding("d", "only('delivered')", "Delivered"),
@@ -52,6 +53,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
         ("Enter", "the chain of attempts, reasons, what a program printed"),
         ("a", "acknowledge its event: you look after it, repeats and escalations stop"),
         ("v", "to its event in the status, or its line in the log"),
+        ("D", "to the definition that says who is told"),
         ("p f d H", "only pending, failed, delivered, held back; again: all"),
         ("/", "only those with this text; !text without; status:failed event:app/* definition:x node:db1"),
         ("n  N", "next, previous one the filter found"),
@@ -79,6 +81,11 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
         super().show_picture(picture)
         self.view.age()
 
+    def show_bars(self) -> None:
+        super().show_bars()
+        can_ask = self.console.led and not self.console.read_only
+        self.key_bar.offer(self.HINTS, frozenset() if can_ask else frozenset("a"))
+
     def more_state(self) -> str:
         pending = self.console.picture.pending if self.console.picture else 0
         return f"  ◐ {pending:,} pending" if pending else ""
@@ -105,6 +112,13 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
             self.console.show_line(row.log_id)
         else:
             self.say("what it told of is no longer kept")
+
+    def action_definition(self) -> None:
+        row = self.view.current
+        if row is not None and row.definition:
+            self.console.show_definition(row.definition)
+        elif row is not None:
+            self.say("no definition was there for it: it was told to the coordinator's own node")
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -134,8 +148,15 @@ class NotificationDetail(DetailScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "below('acknowledge')", "Acknowledge"),
         Binding("v", "below('subject')", "Its event or line"),
+        Binding("D", "below('definition')", "Its definition"),
     ]
-    HINTS = (("Esc", "close"), ("a", "acknowledge"), ("v", "its event or line"), ("y", "copy all"))
+    HINTS = (
+        ("Esc", "close"),
+        ("a", "acknowledge"),
+        ("v", "its event or line"),
+        ("D", "its definition"),
+        ("y", "copy all"),
+    )
 
     def __init__(self, row: Notification, fields: list[tuple[str, str]]) -> None:
         super().__init__(f"notification {row.id}", fields, f"NOTIFICATION {row.id:,}  {subject(row)}")
