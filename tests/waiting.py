@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(describe: str, predicate: Callable[[], T], timeout: float = 10.0, interval: float = 0.02) -> T:
+def wait_until(describe: str, predicate: Callable[[], T], timeout: float = 20.0, interval: float = 0.02) -> T:
     """Poll until `predicate` gives a true value and return it; AssertionError names the condition and what was seen."""
     deadline = time.monotonic() + timeout
     while True:
