@@ -294,10 +294,10 @@ class Coordinator:
             self._release(turn)
 
     def _release(self, turn: Turn) -> None:
+        for node, message in turn.deliveries:  # first: somebody waits for these
+            self._deliveries.send(node, message)
         for route, reply in turn.replies:
             self._intake.reply(route, reply)
-        for node, message in turn.deliveries:
-            self._deliveries.send(node, message)
         for carried in turn.carried:
             self._link.send(carried)
         if turn.positions:

@@ -4,7 +4,9 @@ Role: bytes to `Deliver`, the notifier's `Answer` back to whoever asked; many in
 steps of a doctor (`Probe`) come in here too and go to the prober.
 Rules: what is neither is counted and logged with its sender, and never answered: it has no id. A burst gives way
 to the rest of the daemon, its packets above all, after every few messages. Sends never block: an answer to a
-coordinator that is gone is dropped, and it asks again.
+coordinator that is gone is dropped, and it asks again. The socket is a plain one, read when its descriptor says so:
+zmq.asyncio's own way costs two rounds of the loop more, and a delivery waits for each. That descriptor tells of a
+change once (zmq_getsockopt, ZMQ_FD), so after each read and each send it is looked whether more has come.
 """
 
 from __future__ import annotations
@@ -58,11 +60,13 @@ class DeliveryServer:
         prober: Prober | None = None,
     ) -> None:
         """Binds at once. Raises zmq.ZMQError where the endpoint cannot be bound."""
-        plain = cast("zmq.Context[zmq.Socket[bytes]]", context)
-        self._socket = cast("zmq.asyncio.Socket", sockets.router(plain, endpoint, keys=keys))
+        plain: zmq.Context[zmq.Socket[bytes]] = zmq.Context.shadow(context.underlying)
+        self._socket = sockets.router(plain, endpoint, keys=keys)
         self._notifier, self._prober = notifier, prober
         self._answers: set[asyncio.Task[None]] = set()
         self._complaints = _Complaints()
+        self._failed: asyncio.Future[None] | None = None
+        self._scheduled = False
         self.counts = DeliveryCounts()
 
     @property
@@ -72,10 +76,16 @@ class DeliveryServer:
 
     async def serve(self) -> None:
         """Take deliveries until cancelled."""
-        while True:
-            for _ in range(BURST):
-                self._take(await self._socket.recv_multipart(copy=False))
-            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        descriptor = self._socket.getsockopt(zmq.FD)
+        self._failed = loop.create_future()
+        loop.add_reader(descriptor, self._read)
+        self._read_soon()
+        try:
+            await self._failed
+        finally:
+            self._failed = None
+            loop.remove_reader(descriptor)
 
     async def close(self) -> None:
         """To be called with `serve` cancelled: the notifier ends what runs, the answers leave, the socket closes."""
@@ -83,6 +93,25 @@ class DeliveryServer:
         if self._answers:
             await asyncio.wait(self._answers)
         self._socket.close(linger=LINGER_MS)
+
+    def _read_soon(self) -> None:
+        if not self._scheduled and self._failed is not None:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._read)
+
+    def _read(self) -> None:
+        """Take a few of what has come; the rest in another round of the loop."""
+        self._scheduled = False
+        if self._failed is None or self._failed.done():
+            return
+        try:
+            for _ in range(BURST):
+                self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+            self._read_soon()
+        except zmq.Again:
+            return
+        except Exception as error:
+            self._failed.set_exception(error)
 
     def _take(self, frames: Sequence[zmq.Frame]) -> None:
         self.counts.received += 1
@@ -98,18 +127,19 @@ class DeliveryServer:
 
     async def _answer(self, envelope: list[bytes], message: Deliver | Probe) -> None:
         if isinstance(message, Deliver):
-            await self._send(envelope, await self._notifier.deliver(message), f"delivery {message.delivery}")
+            self._send(envelope, await self._notifier.deliver(message), f"delivery {message.delivery}")
         elif self._prober is not None:
-            await self._send(envelope, await self._prober.answer(message), f"doctor's run {message.run}")
+            self._send(envelope, await self._prober.answer(message), f"doctor's run {message.run}")
 
-    async def _send(self, envelope: list[bytes], answer: Answer | Probed, what: str) -> None:
+    def _send(self, envelope: list[bytes], answer: Answer | Probed, what: str) -> None:
         try:
-            await self._socket.send_multipart([*envelope, codec.encode(answer)], flags=zmq.NOBLOCK)
+            self._socket.send_multipart([*envelope, codec.encode(answer)], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             self.counts.unsent += 1
             self._complaints.say(f"the answer to {what} could not be sent: {error}")
         else:
             self.counts.answered += 1
+        self._read_soon()
 
 
 class _Complaints:

@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
 from noroshi.node.daemon.segments import SEGMENT_SIZE, Written
+from noroshi.node.worker import Done, Worker
 from noroshi.store.errors import NoroshiError
 
 GROUP_SIZE = SEGMENT_SIZE // 4
@@ -90,7 +90,7 @@ class GroupCommit:
     def __init__(
         self,
         write: Callable[[list[bytes]], Written],
-        worker: Executor,
+        worker: Worker,
         on_written: Callable[[Group], None],
         failed: Callable[[OSError], SpoolFailed],
     ) -> None:
@@ -128,13 +128,12 @@ class GroupCommit:
     def _start(self) -> None:
         self._scheduled = False
         group = self._writing = self._gathering.popleft()
-        writing = self._loop.run_in_executor(self._worker, self._write, group.bodies)
-        writing.add_done_callback(partial(self._decide, group))
+        self._worker.call(partial(self._write, group.bodies), partial(self._decide, group))
 
-    def _decide(self, group: Group, writing: asyncio.Future[Written]) -> None:
+    def _decide(self, group: Group, writing: Done[Written]) -> None:
         self._writing = None
         self.waiting -= group.size
-        error = writing.exception()
+        error = writing.error
         if error is None:
             group.written = writing.result()
             self._on_written(group)

@@ -16,7 +16,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from noroshi.node.core.spool import Item, Loss, Name
 from noroshi.node.daemon.backlog import Backlog, StreamSource
 from noroshi.node.daemon.groups import WAITING_MOST, Group, GroupCommit, SpoolFailed, Ticket
 from noroshi.node.daemon.segments import SEGMENT_SIZE, Found, SegmentFiles, Written, boot_id
+from noroshi.node.worker import Worker
 
 __all__ = ["Batch", "Limits", "Loss", "Spool", "SpoolFailed", "Ticket"]
 
@@ -66,7 +67,7 @@ class Spool:
         self,
         directory: Path,
         files: SegmentFiles,
-        worker: ThreadPoolExecutor,
+        worker: Worker,
         found: Found,
         limits: Limits,
         on_loss: Callable[[Loss], None],
@@ -91,7 +92,7 @@ class Spool:
         boot: bytes | None = None,
     ) -> Spool:
         """The spool in this directory, made where there is none. Raises SpoolFailed."""
-        worker = ThreadPoolExecutor(1, thread_name_prefix=f"spool-{directory.name}")
+        worker = Worker(f"spool-{directory.name}")
         try:
             files = SegmentFiles(directory, boot or boot_id())
             found = await asyncio.get_running_loop().run_in_executor(worker, files.open)

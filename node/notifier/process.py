@@ -10,6 +10,7 @@ event loop, so that a burst of them delays no packet by more than one start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import signal
 from collections.abc import Collection
@@ -25,6 +26,9 @@ MAX_RUNNING = 64
 
 FRESH = 1.0
 """Seconds for which a program's file that was read counts as readable."""
+
+SPARE_AFTER = 0.05
+"""Seconds after a start at which the next one's output file is made, so that nothing waits for it."""
 
 _HINTS = {
     errno.ENOENT: "the program or the interpreter of its #! line is missing on this node",
@@ -50,6 +54,8 @@ class Process:
         self._left: set[Child] = set()
         self._files: Aside[None] = Aside()
         self._read_at: dict[str, float] = {}
+        self._ready: Output | None = None
+        self._closed = False
 
     async def check(self, job: Job) -> None:
         """Raises Refused for anything but a listed program with arguments."""
@@ -72,6 +78,10 @@ class Process:
 
     def close(self) -> None:
         """Let go of the programs that were only to be started."""
+        self._closed = True
+        if self._ready is not None:
+            self._ready.close()
+            self._ready = None
         for running in self._left:
             running.abandon()
         self._left.clear()
@@ -90,12 +100,14 @@ class Process:
         self._read_at[program] = now
 
     async def _start(self, job: Job) -> Child:
-        async with self._turn:
-            await asyncio.sleep(0)
+        await self._turn.acquire()
+        try:
             return self._start_now(job)
+        finally:
+            asyncio.get_running_loop().call_soon(self._turn.release)  # the next one in another round
 
     def _start_now(self, job: Job) -> Child:
-        output = Output(self._folder, self._account) if job.wait == "exited" else None
+        output = self._output() if job.wait == "exited" else None
         variables = {**self._base, **environment.variables(job)}
         try:
             return child.start(_arguments(job), variables, job.payload, self._account, output)
@@ -103,6 +115,17 @@ class Process:
             if output is not None:
                 output.close()
             raise
+
+    def _output(self) -> Output:
+        """The one kept ready, or a new one; another is made ready once there is time. Raises OSError."""
+        asyncio.get_running_loop().call_later(SPARE_AFTER, self._make_ready)
+        ready, self._ready = self._ready, None
+        return ready or Output(self._folder, self._account)
+
+    def _make_ready(self) -> None:
+        if self._ready is None and not self._closed:
+            with contextlib.suppress(OSError):  # told when it is wanted
+                self._ready = Output(self._folder, self._account)
 
     async def _await_end(self, running: Child, limit: float) -> Outcome:
         try:

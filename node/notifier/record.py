@@ -15,12 +15,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from noroshi.node.notifier.procedure import Outcome, failed
+from noroshi.node.worker import Done, Worker
 from noroshi.store.clock import now_us
 from noroshi.store.errors import NoroshiError
 
@@ -231,9 +232,10 @@ class Record:
             hint = "the state directory of node.yaml must be writable by the daemon and have room"
             why = error.strerror or str(error)
             raise NoroshiError("cannot open the record of deliveries in", on=str(folder), why=why, hint=hint) from error
-        self._thread = ThreadPoolExecutor(1, "delivery-record")
+        self._worker = Worker("delivery-record")
         self._batch: list[tuple[Line, asyncio.Future[None]]] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._term = self._file.term
 
     @property
@@ -259,35 +261,35 @@ class Record:
         if not self._file.knows(delivery):
             return None
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._file.result, delivery)
+        return await loop.run_in_executor(self._worker, self._file.result, delivery)
 
     async def close(self) -> None:
         """Finish what is being written, then close the file."""
-        if self._flusher is not None:
-            await self._flusher
-        self._thread.shutdown()
+        await self._idle.wait()
+        self._worker.shutdown()
         self._file.close()
 
     async def _write(self, line: Line) -> None:
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._batch.append((line, future))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush())
+        if self._idle.is_set():
+            self._idle.clear()
+            loop.call_soon(self._flush)  # what arrives in the same turn of the loop rides along
         await future
 
-    async def _flush(self) -> None:
+    def _flush(self) -> None:
         """Group commit: everything that came during one sync goes into the next."""
-        loop = asyncio.get_running_loop()
-        while self._batch:
-            batch, self._batch = self._batch, []
-            lines = [line for line, _ in batch]
-            failure: Exception | None = None
-            try:
-                await loop.run_in_executor(self._thread, self._file.commit, lines, now_us())
-            except Exception as error:  # handed to everyone who waits: nobody may wait for ever
-                failure = error
-            _settle([future for _, future in batch], failure)
-        self._flusher = None
+        batch, self._batch = self._batch, []
+        lines, futures = [line for line, _ in batch], [future for _, future in batch]
+        self._worker.call(partial(self._file.commit, lines, now_us()), partial(self._written, futures))
+
+    def _written(self, futures: list[asyncio.Future[None]], writing: Done[None]) -> None:
+        if self._batch:
+            self._flush()  # before the futures: the disk works while they go on
+        else:
+            self._idle.set()
+        _settle(futures, writing.error)  # whatever went wrong, nobody may wait for ever
 
 
 def _settle(futures: list[asyncio.Future[None]], failure: Exception | None) -> None:
