@@ -174,6 +174,7 @@ class Daemon:
             acknowledged=lambda positions: self._deferring.acknowledged(positions),
             left=lambda carried: self._deferring.left(carried),
             period=self._period,
+            led=self._look_who_leads,
             notice=self._noticed,
         )
         self._packets = PacketExchange(

@@ -55,6 +55,9 @@ class Callbacks:
     """A peer's restart, or a second host of its name."""
     period: Callable[[float], None] = lambda now: None
     """Once a period, after its packet."""
+    led: Callable[[float], None] = lambda now: None
+    """A packet says that another leads than before, or that its node leads no more: told at once, for what was raised
+    waits for it."""
 
 
 class PacketExchange:
@@ -238,7 +241,10 @@ class PacketExchange:
             self.complaints.note(name, "junk", str(error), now)
             return
         if self._belongs(name, packet.header, now):
+            before = self.membership.leader(now)
             self._tell(self.membership.heard(packet.header, now))
+            if self.membership.leader(now) != before:
+                self._callbacks.led(now)
             self._take_contents(packet, now)
 
     def _belongs(self, name: str, header: Header, now: float) -> bool:

@@ -21,7 +21,7 @@ from exchange_program import Program, programs
 from waiting import wait_until
 
 from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
-from noroshi.node.core.membership import Observation, PeerState, Restarted
+from noroshi.node.core.membership import Leader, Observation, PeerState, Restarted
 from noroshi.node.core.packet import TO_ALL, TO_COORDINATOR, Header, Kind, Packet, Run
 from noroshi.node.daemon.packets import Callbacks, PacketExchange
 from noroshi.node.wire import sockets
@@ -66,6 +66,7 @@ class Node:
     items: list[tuple[str, Run]] = field(default_factory=list)
     acknowledged: dict[bytes, int] = field(default_factory=dict)
     notices: list[Observation] = field(default_factory=list)
+    leaders: list[Leader | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.incarnation = secrets.token_bytes(8)
@@ -75,6 +76,7 @@ class Node:
             change=lambda *change: self.on_change(*change),
             acknowledged=self.acknowledged.update,
             notice=self.notices.append,
+            led=lambda now: self.leaders.append(self.exchange.membership.leader(now)),
         )
         self.exchange = PacketExchange(self.cluster, self.name, self.incarnation, self.context, callbacks)
         self.state = self.exchange.membership.state
@@ -126,6 +128,26 @@ def buffer_of(*items: bytes) -> Buffer:
 
 
 # --- in one process -----------------------------------------------------------------------------------------------
+
+
+def test_a_new_leader_is_told_of_at_once_and_not_at_the_next_period() -> None:
+    async def story() -> None:
+        cluster = cluster_of(2, interval=60.0)
+        async with existing(cluster, "db1", "db2") as (first, second):
+            first.start()
+            second.start()
+
+            def led_by_the_first() -> bool:
+                first.exchange.set_role("leader", 3, "tcp://there:1")  # said at once; again until the other listens
+                return bool(second.leaders)
+
+            await eventually("db2 was told who leads", led_by_the_first)
+            assert second.leaders == [Leader("db1", first.incarnation, 3, "tcp://there:1")]
+            first.exchange.set_role("none")
+            await first.exchange.stop()
+            await eventually("db2 was told that nobody does", lambda: second.leaders[1:] == [None])
+
+    asyncio.run(story())
 
 
 def test_three_hear_each_other_a_goodbye_a_silence_and_a_return() -> None:
