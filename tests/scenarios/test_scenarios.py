@@ -30,6 +30,7 @@ import msgspec
 import pytest
 from ledger import Desk
 
+from noroshi.node.core import engine
 from noroshi.node.core.duplicates import Handling, Observed, judge
 from noroshi.node.core.engine import (
     Action,
@@ -48,7 +49,7 @@ from noroshi.node.core.engine import (
     RaiseFailure,
     Subject,
 )
-from noroshi.node.core.fig7 import TABLE
+from noroshi.node.core.fig7 import TABLE, Found, Step, follow
 from noroshi.node.core.matching import match_event, match_line
 from noroshi.node.core.reasons import Reason, named
 from noroshi.store.model import Definition, Destination
@@ -71,6 +72,13 @@ class Stage:
         plain = [word for word in words if not _is_option(word)]
         method: Callable[..., Iterator[str]] = getattr(self, f"do_{name}")
         return list(method(*plain, **{f"{key}_": value for key, value in options.items()}))
+
+    def crash(self, command: str) -> list[str]:
+        """The command is played and its transaction lost; a new engine goes on. What that sends again."""
+        states, group = dict(self.states), dict(self.group)
+        self.desk.rolled_back(lambda: self.play(command))
+        self.states, self.group = states, group
+        return list(self.printed(self.desk.take_over()))
 
     def do_definition(
         self,
@@ -224,12 +232,23 @@ def _where(started: AttemptStarted) -> str:
     return f"{started.node}, {program}, time limit {started.timeout:g}s"
 
 
-def replay(text: str) -> str:
-    """The transcript with what its commands give now; comments and empty lines stay."""
+INPUTS = ("event", "line", "answer", "node", "wait")
+
+
+def replay(text: str, *, take_overs: bool = False, crashes: bool = False) -> str:
+    """The transcript with what its commands give now; comments and empty lines stay.
+
+    `take_overs`: a new engine goes on from what is stored after each command. `crashes`: what each input leads to is
+    lost once before its commit, and then comes again to the engine that is restored.
+    """
     stage, out = Stage(), []
     for line in text.splitlines():
         if line.startswith("> "):
+            if crashes and line[2:].split()[0] in INPUTS:
+                out += stage.crash(line[2:])
             out += [line, *stage.play(line[2:])]
+            if take_overs:
+                out += stage.printed(stage.desk.take_over())
         elif not line or line.startswith("#"):
             out.append(line)
     return "\n".join(out) + "\n"
@@ -243,3 +262,51 @@ def test_transcript(path: Path) -> None:
         path.write_text(played, encoding="utf-8")
     else:
         assert played == written, f"{path.name}: NOROSHI_REWRITE=1 writes it anew"
+
+
+TIME_PASSES = ("s5_each_its_own_limit", "s5_time_over", "take_over")
+"""Where a time limit that begins again in full is seen, as after a take-over it has to."""
+STEADY = [path for path in SCENARIOS if path.stem not in TIME_PASSES]
+
+
+def _without_repeats(text: str) -> list[str]:
+    """Deliveries that a take-over sends again are the one thing that may differ."""
+    return [line for line in text.splitlines() if " sent again, " not in line]
+
+
+@pytest.mark.parametrize("path", STEADY, ids=lambda path: path.stem)
+def test_a_take_over_after_each_command_changes_nothing(path: Path) -> None:
+    written = path.read_text(encoding="utf-8")
+    assert _without_repeats(replay(written, take_overs=True)) == _without_repeats(written)
+
+
+@pytest.mark.parametrize("path", STEADY, ids=lambda path: path.stem)
+def test_a_turn_lost_before_its_commit_changes_nothing(path: Path) -> None:
+    written = path.read_text(encoding="utf-8")
+    assert _without_repeats(replay(written, crashes=True)) == _without_repeats(written)
+
+
+def arrows_walked(monkeypatch: pytest.MonkeyPatch, paths: list[Path]) -> set[tuple[Step, Found]]:
+    """Every arrow of the table that these transcripts take."""
+    walked: set[tuple[Step, Found]] = set()
+
+    def recorded(step: Step, found: Found) -> Step:
+        walked.add((step, found))
+        return follow(step, found)
+
+    monkeypatch.setattr(engine, "follow", recorded)
+    for path in paths:
+        replay(path.read_text(encoding="utf-8"))
+    return walked
+
+
+def test_the_transcripts_walk_every_arrow_of_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each branch; how a test ends is in test_operators.py, it is no branch of the figure."""
+    assert set(TABLE) - arrows_walked(monkeypatch, SCENARIOS) == {(Step.KIND, Found.TEST)}
+
+
+def test_log_lines_walk_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the figure itself draws; what its groups of several add does not ask what is told."""
+    lines = [path for path in SCENARIOS if path.stem.startswith("log_lines")]
+    missing = set(TABLE) - arrows_walked(monkeypatch, lines)
+    assert {found for _, found in missing} <= {Found.TEST, Found.OTHERS_OUT, Found.STRAGGLER}
