@@ -15,7 +15,8 @@ from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from typing import Any, Generic, ParamSpec, TypeVar
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Done(Generic[T]):

@@ -77,7 +77,7 @@ class DeliveryServer:
     async def serve(self) -> None:
         """Take deliveries until cancelled."""
         loop = asyncio.get_running_loop()
-        descriptor = self._socket.getsockopt(zmq.FD)
+        descriptor = cast("int", self._socket.getsockopt(zmq.FD))
         self._failed = loop.create_future()
         loop.add_reader(descriptor, self._read)
         self._read_soon()
