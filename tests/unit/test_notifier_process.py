@@ -289,6 +289,20 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
     assert open_descriptors() == before
 
 
+def test_an_output_file_is_kept_ready_for_the_next_program_alone(tmp_path: Path) -> None:
+    async def story() -> None:
+        procedure = Process("db1", [], account.resolve(None), tmp_path)
+        before = open_descriptors()
+        for word in ("one", "two"):
+            outcome = await procedure.run(job([program(tmp_path / word, f"echo {word}")]))
+            assert outcome.output == f"{word}\n"
+            await until("one is ready", lambda: len(open_descriptors()) == len(before) + 1)
+        procedure.close()
+        assert open_descriptors() == before
+
+    run(story())
+
+
 def test_shutdown_ends_what_runs(tmp_path: Path) -> None:
     async def stop() -> None:
         this = job([program(tmp_path / "program", f"echo $$ > {tmp_path}/pid; sleep 60 & wait")])
