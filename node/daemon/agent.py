@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noroshi.node.core import raising
+from noroshi.node.daemon.connection import Listener
 from noroshi.node.daemon.groups import SpoolFailed, Ticket
 from noroshi.node.daemon.intake import Intake
 from noroshi.node.daemon.lines import Answer, Client, Said, refusal
@@ -82,12 +83,11 @@ class Agent:
                 held.callback(os.close, _claim(run, group))
                 listening = held.enter_context(_bound(path, group))
                 held.callback(path.unlink, missing_ok=True)
-                loop = asyncio.get_running_loop()
-                server = await loop.create_unix_server(agent._client, sock=listening, backlog=_LISTEN_BACKLOG)
+                listener = Listener(listening, agent._client, _LISTEN_BACKLOG)
             except OSError as error:
                 why, hint = error.strerror or str(error), "look at `run` in the node file and at its permissions"
                 raise NoroshiError("cannot listen on", on=str(path), why=why, hint=hint) from error
-            held.callback(server.close)
+            held.callback(listener.close)
             agent._held = held.pop_all()
         return agent
 
