@@ -90,7 +90,8 @@ def test_nodes_that_start_at_once_agree_on_one_leader(tmp_path: Path) -> None:
     with cluster(tmp_path, "a", "b", "c", "d") as running:
         for term in range(1, 4):
             running.start()
-            leader = running.await_up()
+            running.await_up()  # as it was before, at first: the lock is held before its record is written
+            leader = running.await_leader(not_term=term - 1)
             wait_until(
                 "all others have given up",
                 lambda leader=leader: [n for n in running.names if running.coordinator_process(n)] == [leader.node],
