@@ -335,6 +335,7 @@ def test_starts_leave_room_for_the_rest_of_the_daemon(tmp_path: Path, monkeypatc
         while not all(each.done() for each in running):
             rounds += 1
             await asyncio.sleep(0)
+        procedure.close()
         return {each.result().outcome for each in running}
 
     assert run(burst()) == {"delivered"}
