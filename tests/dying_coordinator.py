@@ -1,6 +1,6 @@
 """`dying_coordinator.py CONFIG EVENT N POINTS`: the coordinator, dead by SIGKILL at the n-th step of one notification.
 
-The steps count from the report of EVENT on: received, decided (before the commit), committed, acknowledged, sent; for
+The steps count from the report of EVENT on: received, decided (before the commit), committed, sent, acknowledged; for
 an answer the same. POINTS is a file that gets the name of each step passed, so that a test sees there was none left.
 """
 

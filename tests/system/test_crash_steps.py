@@ -31,7 +31,7 @@ events:
 FAILS = '#!/bin/sh\n"$(dirname "$0")/tell" "$@"\nexit 1\n'
 
 STEPS = [
-    *("received", "decided", "committed", "acknowledged", "sent"),
+    *("received", "decided", "committed", "sent", "acknowledged"),
     *("received", "decided", "committed", "sent"),
     *("received", "decided", "committed"),
 ]
