@@ -133,7 +133,9 @@ class PacketExchange:
     # --- for the daemon --------------------------------------------------------------------------------------
 
     def set_role(self, role: Role, term: int = 0, endpoint: str = "") -> None:
-        """What the packets say of this node from now on; a new leader says so at once."""
+        """What the packets say of this node from now on; a new leader says so at once. A goodbye is not taken back."""
+        if self._role == "leaving":  # a coordinator that ends meanwhile is no news
+            return
         self._role, self._term, self._endpoint = role, term, endpoint
         self.membership.set_own_role(term if role == "leader" else 0, endpoint)
         if role == "leader":

@@ -27,7 +27,9 @@ STORE_WITHIN = 3.0
 
 def main() -> int:
     os.umask(0o077)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the daemon, which then closes the link
+    # A terminal's Ctrl-C and a service manager's stop reach all processes: the daemon heeds them and closes the link.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s logs %(levelname)s %(message)s")
     try:
         _run(Link(socket.socket(fileno=os.dup(0))))

@@ -69,6 +69,23 @@ def test_a_planned_stop_is_stopped_and_a_kill_is_down(cluster: Cluster) -> None:
     assert names == ["UP", "STOPPED", "UP"]
 
 
+def test_a_stop_of_everything_at_once_is_planned_too(cluster: Cluster) -> None:
+    """A service manager tells every process of a service to end, the coordinator and the log monitor among them."""
+    old = cluster.await_leader()
+    cluster.signal_group(old.node, signal.SIGTERM)
+    daemon = cluster.nodes[old.node].daemon
+    assert daemon is not None
+    assert daemon.wait(15) == 0
+    other = cluster.other_than(old.node)
+    cluster.await_leader(not_term=old.term)
+    wait_until("STOPPED", lambda: cluster.states().get(f"server/{old.node}") == "STOPPED")
+    assert f"{old.node}: STOPPED -> " not in cluster.nodes[other].stderr
+    cluster.start(old.node)
+    cluster.await_up()
+    assert [event.state for event in cluster.events(f"server/{old.node}")] == ["UP", "STOPPED", "UP"]
+    assert [event.state for event in cluster.events(f"monitor/{old.node}/logs") if event.state != "OK"] == []
+
+
 def test_the_leader_killed_another_leads_and_nothing_is_lost_or_doubled(cluster: Cluster) -> None:
     old = cluster.await_leader()
     other = cluster.other_than(old.node)
