@@ -79,11 +79,12 @@ class NoticeManager:
             self._notifications.notify(connection, turn, definition, subject, cause)
         elif (silence := self.silences.covering(subject)) is not None:
             self._notifications.hold(connection, turn, definition, subject, holder(silence), why(silence))
+            self.troubles.back(connection, turn, definition, subject)
         elif (held := self.damping.admit(connection, turn, definition, subject)) is not None:
             reason = self.damping.reason(held, definition)
             self._notifications.hold(connection, turn, definition, subject, held.holder, reason)
-            if held.kind != "flap":
-                self.troubles.held(connection, turn, definition, subject)
+            after = self.troubles.back if held.kind == "flap" else self.troubles.held
+            after(connection, turn, definition, subject)
         else:
             trouble = self.troubles.told(connection, turn, definition, subject)
             cause = msgspec.structs.replace(cause, trouble=trouble)

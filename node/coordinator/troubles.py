@@ -75,9 +75,16 @@ class TroubleManager:
     def held(self, connection: Connection, turn: Turn, definition: Definition, subject: Subject) -> None:
         """As `told`, but a limit held it back: where it is to be repeated, that is when it will be told."""
         number = self.told(connection, turn, definition, subject)
-        if number is not None:
-            trouble = self._open[subject.name][definition.name]
-            self._save(connection, turn, following.timed(trouble, definition, turn.at))
+        if number is None or self.acknowledgements.holds(subject.name) or table.is_being_told(connection, number):
+            return
+        trouble = self._open[subject.name][definition.name]
+        self._save(connection, turn, following.timed(trouble, definition, turn.at))
+
+    def back(self, connection: Connection, turn: Turn, definition: Definition, subject: Subject) -> None:
+        """It is held back, to be looked at again: a trouble that was only waiting to be told as over goes on."""
+        trouble = self._open.get(subject.name, {}).get(definition.name)
+        if subject.kind == "event" and trouble is not None and trouble.status == "recovering":
+            self._save(connection, turn, following.moved(trouble, Happened.AGAIN))
 
     def settled(self, connection: Connection, turn: Turn, notification: int) -> None:
         """A notification has ended, or an attempt of it."""

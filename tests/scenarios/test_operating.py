@@ -36,6 +36,9 @@ from noroshi.store.model import Limit
 
 SCENARIOS = sorted((Path(__file__).parent / "operating").glob("*.txt"))
 
+SHORT = [path for path in SCENARIOS if path.stem != "late"]
+"""Without those in which a time limit passes: a turn that is lost begins it again in full (design section 7)."""
+
 P1 = "{priority: 1, node: db2, procedure: process, application: [/bin/first]}"
 P2 = "{priority: 2, node: db3, procedure: process, application: [/bin/second]}"
 EVERYTHING = views.HistoryFilter()
@@ -187,7 +190,7 @@ def test_a_take_over_after_each_step_changes_nothing(path: Path, tmp_path: Path)
     assert _without_repeats(replay(written, tmp_path / "shared", take_overs=True)) == _without_repeats(written)
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.stem)
 def test_a_turn_lost_before_its_commit_changes_nothing(path: Path, tmp_path: Path) -> None:
     written = path.read_text(encoding="utf-8")
     assert _without_repeats(replay(written, tmp_path / "shared", crashes=True)) == _without_repeats(written)
