@@ -73,11 +73,15 @@ class Printer:
     def rows(self, rows: Iterable[Sequence[Cell]]) -> None:
         """Aligned by cell width, the last column as long as it is."""
         kept = list(rows)
-        for row in kept:
+        self.fit(kept)
+        self.lines(self._row(row) for row in kept)
+
+    def fit(self, rows: Iterable[Sequence[Cell]]) -> None:
+        """Make the columns wide enough for rows that follow one by one."""
+        for row in rows:
             self._widths += [0] * (len(row) - len(self._widths))
             for at, cell in enumerate(row):
                 self._widths[at] = max(self._widths[at], cell_len(cell.text))
-        self.lines(self._row(row) for row in kept)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Lines as they are; the caller has made them safe."""
@@ -179,12 +183,21 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "ended_at": iso(attempt.ended_at),
         "outcome": attempt.outcome,
         "reason": reason_of(attempt),
+        "output": attempt.output,
     }
 
 
 def reason_of(attempt: Attempt) -> str:
     """Why it ended so, and what the node still answered afterwards."""
     return "; ".join(filter(None, (attempt.reason, attempt.late and f"later: {attempt.late}")))
+
+
+def print_attempts(printer: Printer, attempts: Sequence[tuple[Attempt, Sequence[Cell]]]) -> None:
+    """Each attempt as its row, and below it what the application printed or answered."""
+    printer.fit(row for _, row in attempts)
+    for attempt, row in attempts:
+        printer.rows([row])
+        printer.lines(f"       {visible(line)}" for line in attempt.output.splitlines())
 
 
 def application_of(attempt: Attempt) -> Any:

@@ -45,7 +45,8 @@ class LineAsked:
 @dataclass(frozen=True)
 class Facts:
     """What the database holds. `current` is (state, supplement) of the event's row; `own` the leader's node or None;
-    `held` what is held back for flapping or by a limit, as (definition or empty, event or empty): why."""
+    `held` what is held back for flapping or by a limit, or would be from now on, as (definition or empty, event or
+    empty): why."""
 
     definitions: tuple[Definition, ...]
     current: tuple[str, str] | None
@@ -149,9 +150,10 @@ def _told(one: Destination, facts: Facts) -> Told:
     node = one.node or facts.own
     if node is None:
         return Told("", one.procedure, one.application, True, "the node of whoever leads then")
+    own = "" if one.node else "the coordinator's own node"
     gone = GONE.get(facts.nodes.get(node, "UP"), "")
     if not gone and node not in facts.members:
         gone, tried = "node is not in cluster.yaml: no answer would come", True
     else:
         tried = not gone
-    return Told(node, one.procedure, one.application, tried, gone)
+    return Told(node, one.procedure, one.application, tried, gone or own)

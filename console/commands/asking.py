@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from noroshi.store.reader import SharedReader
 
 if TYPE_CHECKING:
     from noroshi.node.wire.messages import Reply, RequestBody
+
+MAX_SECONDS = 3650 * 86400
+"""Ten years: what the coordinator takes."""
 
 _DURATION = re.compile("([1-9][0-9]{0,8})(ms|s|m|h|d)")
 
@@ -77,7 +81,10 @@ def lines_of(reply: Reply) -> list[str]:
 
 
 def author() -> str:
-    """The user who asks, as this node knows them."""
+    """The user who asks, as this node knows them; behind sudo the one who typed it, not root."""
+    behind_sudo = os.environ.get("SUDO_USER")
+    if behind_sudo and os.geteuid() == 0:
+        return behind_sudo
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # no such user in passwd: a container
@@ -89,4 +96,7 @@ def duration(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: whole numbers, like 30s, 10m, 2h or 1d")
-    return int(found[1]) * UNITS[found[2]] / 1000
+    seconds: float = int(found[1]) * UNITS[found[2]] / 1000
+    if seconds > MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is too long: at most {MAX_SECONDS // 86400}d")
+    return seconds

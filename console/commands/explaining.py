@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     asked = _asked(arguments, arguments.node or at.node.node)
     own = _leader(at)
     event = asked.event if isinstance(asked, EventAsked) else None
-    found = at.reader.query(lambda c: views.facts(c, event, at.cluster.names, own, now_us()))
+    found = at.reader.query(lambda c: views.facts(c, event, at.cluster.names, own, now_us(), at.cluster.limit))
     try:
         explained = explain(asked, found)
     except re.error as error:  # a definition another version of Python has checked

@@ -1,4 +1,4 @@
-"""`noroshi history`: notifications, oldest first, each with its attempts and why they went as they did."""
+"""`noroshi history`: notifications, oldest first, each with its attempts, why they went so, and what was answered."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from noroshi.console.output import (
     application_text,
     notification_json,
     plain,
+    print_attempts,
     reason_of,
     when,
 )
@@ -51,7 +52,7 @@ def _print(printer: Printer, rows: tuple[Notification, ...], face: Clockface) ->
         why = "" if row.notice == "change" else f" {row.notice}"
         what = visible(f"{row.id} {name}{why}  {status}")
         printer.heading(f"{face.precise(row.created_at)}  {what}  {about(row)}")
-        printer.rows(_attempt(attempt) for attempt in row.attempts)
+        print_attempts(printer, [(attempt, _attempt(attempt)) for attempt in row.attempts])
 
 
 def about(row: Notification) -> str:

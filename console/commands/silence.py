@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from noroshi.console.commands.asking import Place, ask_coordinator, author, duration, lines_of, place
-from noroshi.console.output import Printer, iso, plain
+from noroshi.console.output import Cell, Printer, iso, plain
 from noroshi.console.sanitise import visible
 from noroshi.store import views
 from noroshi.store.clock import now_us, to_iso
@@ -16,11 +16,14 @@ from noroshi.store.silences import Silence
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     adding = actions.add_parser("add", help="keep what a pattern covers from being notified", allow_abbrev=False)
-    adding.add_argument("pattern", metavar="PATTERN", help="over event names and log sources: raid/**, /var/log/*")
+    adding.add_argument(
+        "pattern", metavar="PATTERN", type=_pattern, help="over event names and log sources: raid/**, /var/log/*"
+    )
     adding.add_argument("--for", dest="duration", type=duration, required=True, metavar="TIME", help="30m, 2h, 1d")
     adding.add_argument("--comment", default="", help="why, for the others")
     adding.add_argument("--dry-run", action="store_true", help="only show what it would cover")
     listing = actions.add_parser("list", help="the silences that stand, with what they cover", allow_abbrev=False)
+    listing.add_argument("--all", action="store_true", help="also those that have ended, and who ended them")
     listing.add_argument("--json", action="store_true", help="JSON lines")
     removing = actions.add_parser(
         "remove", help="end a silence; what is still bad is notified then", allow_abbrev=False
@@ -46,37 +49,63 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def show_coverage(at: Place, pattern: str, node: str) -> None:
-    """The preview: every present state that a silence of `pattern`, or of `node`, covers."""
+    """The preview: every present state, and every known log source, that a silence of `pattern`, or of `node`, covers.
+
+    A pattern that covers neither is said to be so, for it is most likely mistyped.
+    """
     silence = Silence(0, pattern, node, "", "", 0, 0)
-    rows = at.reader.query(lambda c: views.covered(c, silence))
-    print(f"covers {len(rows)} of the present states" + (":" if rows else ""))
+    rows, sources = at.reader.query(lambda c: (views.covered(c, silence), views.covered_sources(c, silence)))
+    also = f", and the lines of {counted(len(sources), 'source')}" if sources else ""
+    print(f"covers {len(rows)} of the present states{also}" + (":" if rows or sources else ""))
     printer = Printer(sys.stdout)
     printer.rows([plain(f"  {row.event}"), plain(row.state), plain(f"from {row.node}")] for row in rows)
+    printer.lines(visible(f"  {source}") for source in sources)
     printer.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """1 state, 2 states."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _pattern(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a pattern of event names is wanted, like raid/** (** alone covers all)")
+    return text
+
+
 def _list(arguments: argparse.Namespace) -> int:
+    """Works with the coordinator gone."""
     reader, printer = place(arguments.config).reader, Printer(sys.stdout)
+    past = reader.query(views.past_silences) if arguments.all else ()
     found = reader.query(lambda c: [(one, views.covered(c, one)) for one in views.silences(c, now_us())])
     if arguments.json:
-        printer.json(_json(one, rows) for one, rows in found)
+        printer.json(_past_json(one) for one in past)
+        printer.json(_json(one, [row.event for row in rows]) for one, rows in found)
     else:
-        printer.rows(
-            [
-                plain(one.id),
-                plain(one.pattern or f"maintenance of {one.node}"),
-                plain(f"until {to_iso(one.until)}"),
-                plain(one.author),
-                plain(f"covers {len(rows)} states"),
-                plain(one.comment),
-            ]
-            for one, rows in found
-        )
+        ended = [_row(one.silence, f"ended {to_iso(one.ended_at)} {_ended_by(one)}") for one in past]
+        standing = [_row(one, f"covers {counted(len(rows), 'state')}") for one, rows in found]
+        printer.rows([*ended, *standing])
     printer.flush()
     return 0
 
 
-def _json(one: Silence, rows: tuple[views.Covered, ...]) -> dict[str, object]:
+def _ended_by(one: views.PastSilence) -> str:
+    return f"by {one.by}" if one.by else "by its time"
+
+
+def _row(one: Silence, how: str) -> list[Cell]:
+    return [
+        plain(one.id),
+        plain(one.pattern or f"maintenance of {one.node}"),
+        plain(f"until {to_iso(one.until)}"),
+        plain(one.author),
+        plain(how),
+        plain(one.comment),
+    ]
+
+
+def _json(one: Silence, covers: list[str]) -> dict[str, object]:
     return {
         "id": one.id,
         "pattern": one.pattern or None,
@@ -85,8 +114,12 @@ def _json(one: Silence, rows: tuple[views.Covered, ...]) -> dict[str, object]:
         "comment": one.comment,
         "since": iso(one.begun_at),
         "until": iso(one.until),
-        "covers": [row.event for row in rows],
+        "covers": covers,
     }
+
+
+def _past_json(one: views.PastSilence) -> dict[str, object]:
+    return {**_json(one.silence, []), "ended_at": iso(one.ended_at), "ended_by": one.by or None}
 
 
 def _remove(arguments: argparse.Namespace) -> int:

@@ -87,9 +87,17 @@ def _state_row(row: State, now: int, face: Clockface) -> list[Cell]:
         plain(f"from {row.node}"),
         Cell(f"{face.full(row.observed_at)} ({age(row.observed_at, now)})"),
         Cell(f"{row.count}x"),
-        plain(f"acknowledged by {row.owner}" if row.owner else ""),
+        plain(_taken_on(row, face)),
         plain(row.supplement),
     ]
+
+
+def _taken_on(row: State, face: Clockface) -> str:
+    if not row.owner:
+        return ""
+    until = "" if row.acknowledged_until is None else f" until {face.full(row.acknowledged_until)}"
+    comment = f" ({row.comment})" if row.comment else ""
+    return f"acknowledged by {row.owner}{until}{comment}"
 
 
 def _print_terms(printer: Printer, terms: tuple[Term, ...], arguments: argparse.Namespace) -> None:

@@ -12,7 +12,15 @@ import time
 from collections.abc import Iterator
 
 from noroshi.console.commands.asking import Place, ask_coordinator, author, place
-from noroshi.console.output import Printer, application_text, notification_json, plain, reason_of
+from noroshi.console.output import (
+    Cell,
+    Printer,
+    application_text,
+    notification_json,
+    plain,
+    print_attempts,
+    reason_of,
+)
 from noroshi.store import views
 from noroshi.store.errors import NoroshiError
 
@@ -70,15 +78,15 @@ def _longest(at: Place, name: str) -> float:
 
 
 def _print(printer: Printer, rows: tuple[views.Notification, ...]) -> None:
-    printer.rows(
-        [
-            plain(f"priority {attempt.priority}"),
-            plain(attempt.node),
-            plain(attempt.procedure),
-            plain(attempt.outcome or "under way"),
-            plain(application_text(attempt)),
-            plain(reason_of(attempt)),
-        ]
-        for row in rows
-        for attempt in row.attempts
-    )
+    print_attempts(printer, [(attempt, _cells(attempt)) for row in rows for attempt in row.attempts])
+
+
+def _cells(attempt: views.Attempt) -> list[Cell]:
+    return [
+        plain(f"priority {attempt.priority}"),
+        plain(attempt.node),
+        plain(attempt.procedure),
+        plain(attempt.outcome or "under way"),
+        plain(application_text(attempt)),
+        plain(reason_of(attempt)),
+    ]

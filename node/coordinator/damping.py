@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from noroshi.node.coordinator.definitions import DefinitionManager
 from noroshi.node.coordinator.turn import Turn
-from noroshi.node.core.damping import Window
 from noroshi.node.core.reasons import Reason, because, seconds
 from noroshi.node.core.subject import Subject
 from noroshi.store.connection import Connection
+from noroshi.store.damping import Window
 from noroshi.store.matching import NamePattern
 from noroshi.store.model import Definition, Flap, Limit
 from noroshi.store.tables import holds as table

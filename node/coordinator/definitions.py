@@ -96,11 +96,11 @@ class DefinitionManager:
         number = request.version or made[-1].version - 1
         wanted = next((row.definition for row in made if row.version == number), None)
         if wanted is None:
-            why = f"version {number} of {request.name} " + (
-                "removed it" if 0 < number <= made[-1].version else "never was"
-            )
-            return Refused("definitions", why, "`noroshi definitions log` shows the versions")
-        change = changes.Change(request.name, made[-1].definition, changes.unversioned(wanted))
+            return _no_version(request.name, number, made[-1].version)
+        last = made[-1].definition
+        change = changes.Change(request.name, last and changes.unversioned(last), changes.unversioned(wanted))
+        if change.old == change.new:
+            return Changed(self._term, [])
         seen = {request.name: request.seen}
         return self._change(connection, turn, [change], seen, request.author, f"roll-back to version {number}")
 
@@ -125,6 +125,14 @@ class DefinitionManager:
         for change in changed:
             table.add_version(connection, change.name, change.new, author, at, note)
         self.restore(connection)
+
+
+def _no_version(name: str, number: int, newest: int) -> Refused:
+    log_hint = f"`noroshi definitions log {name}` shows the versions"
+    if not number:
+        return Refused("definitions", f"{name} has one version, none before it", f"`noroshi definitions remove {name}`")
+    did = "removed it" if 0 < number <= newest else "never was"
+    return Refused("definitions", f"version {number} of {name} {did}", log_hint)
 
 
 def _unknown(names: str) -> Refused:

@@ -37,13 +37,18 @@ from noroshi.store.views.logs import (
     log_lines,
 )
 from noroshi.store.views.operating import (
+    Acknowledged,
     Covered,
+    PastSilence,
+    acknowledgements,
     covered,
+    covered_sources,
     definition_heads,
     definition_versions,
     definitions_named,
     definitions_seen,
     facts,
+    past_silences,
     silences,
 )
 from noroshi.store.views.pages import UNCUT, Bounds
@@ -52,6 +57,7 @@ from noroshi.store.views.states import NodeState, State, Term, last_write, node_
 
 __all__ = [
     "UNCUT",
+    "Acknowledged",
     "Acknowledgement",
     "Attempt",
     "Bounds",
@@ -65,13 +71,16 @@ __all__ = [
     "LogLine",
     "NodeState",
     "Notification",
+    "PastSilence",
     "ScanStep",
     "State",
     "Term",
     "WholeNotification",
     "Window",
     "WindowStep",
+    "acknowledgements",
     "covered",
+    "covered_sources",
     "definition_heads",
     "definition_versions",
     "definitions_named",
@@ -91,6 +100,7 @@ __all__ = [
     "notification_page",
     "notifications",
     "notifications_numbered",
+    "past_silences",
     "pending_count",
     "scan",
     "scan_history",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noroshi.node.core.damping import Window
+from noroshi.store.damping import Window
 
 SECOND = 1_000_000
 

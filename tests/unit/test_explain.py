@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from coordinating import BEGIN, Coordinating
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger import Desk
@@ -12,8 +18,9 @@ from noroshi.node.core.matching import match_event, match_line
 from noroshi.node.core.reasons import Reason
 from noroshi.node.core.subject import Answered, NodeChanged, Notify, Subject
 from noroshi.store import explain as explaining
+from noroshi.store import views
 from noroshi.store.explain import EventAsked, Facts, LineAsked, explain
-from noroshi.store.model import Definition, Destination
+from noroshi.store.model import Definition, Destination, Limit
 from noroshi.store.silences import Silence
 
 NODES = ("db1", "db2", "db3")
@@ -120,3 +127,59 @@ def test_a_notification_failure_that_nobody_defined_is_told_on_the_coordinators_
     (told,) = explain(EventAsked("notification-failure", "ERROR", "", "db1"), facts((), {}, None))
     assert (told.definition, told.told) == ("", True)
     assert [(each.node, each.procedure) for each in told.groups[0].destinations] == [("db1", "default")]
+
+
+STORM = """
+events:
+  - {name: few, match: {event: "few/*"}, limit: {count: 2, within: 10s}, notify: [{priority: 1, node: db2}]}
+  - {name: link, match: {event: app/link}, flap: {changes: 4, within: 60s}, notify: [{priority: 1, node: db2}]}
+"""
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Coordinating]:
+    desk = Coordinating(tmp_path / "shared")
+    desk.define(STORM)
+    yield desk
+    desk.close()
+
+
+def as_said_and_done(desk: Coordinating, event: str, state: str) -> tuple[str, str]:
+    """What `explain` says keeps it back, then what the coordinator stores with it."""
+    now = BEGIN + round(desk.seconds * 1_000_000)
+    cluster = desk.cluster
+    found = desk.query(lambda c: views.facts(c, event, cluster.names, desk.node, now, cluster.limit))
+    (said,) = explain(EventAsked(event, state, "", "db4"), found)
+    desk.event(event, state)
+    *_, row = desk.query(lambda c: views.notifications(c, views.HistoryFilter(), 1000))
+    return said.reason, row.reason if row.status == "held" else ""
+
+
+def test_one_too_many_for_a_limit_is_said_before_it_is_held(there: Coordinating) -> None:
+    assert as_said_and_done(there, "few/a", "BAD") == ("", "")
+    assert as_said_and_done(there, "few/b", "BAD") == ("", "")
+    said, done = as_said_and_done(there, "few/c", "BAD")
+    assert done.startswith(said) and said == "the definition's limit is reached"
+    assert as_said_and_done(there, "few/d", "BAD")[0] == said
+    there.wait(11)
+    there.wait(0)
+    assert as_said_and_done(there, "few/e", "BAD") == ("", "")
+
+
+def test_one_too_many_for_the_cluster_is_said(tmp_path: Path) -> None:
+    desk = Coordinating(tmp_path / "shared")
+    desk.cluster = replace(desk.cluster, limit=Limit(1, 10.0))
+    desk.take_over("db1")
+    desk.define(STORM)
+    assert as_said_and_done(desk, "few/a", "BAD") == ("", "")
+    said, done = as_said_and_done(desk, "app/link", "BAD")
+    assert done.startswith(said) and said == "the overall limit is reached"
+    desk.close()
+
+
+def test_one_change_too_many_is_flapping(there: Coordinating) -> None:
+    for state in ("DOWN", "UP", "DOWN"):
+        assert as_said_and_done(there, "app/link", state) == ("", "")
+    said, done = as_said_and_done(there, "app/link", "UP")
+    assert said.startswith("flapping") and done.startswith("flapping")
+    assert as_said_and_done(there, "few/a", "BAD") == ("", "")

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -380,6 +381,20 @@ def test_as_another_user_with_its_groups_and_no_others() -> None:
         f"Gid: {nobody.gid} {nobody.gid} {nobody.gid} {nobody.gid}",
         f"{nobody.home} nobody",
     ]
+
+
+@root
+def test_a_user_of_several_groups_and_a_daemon_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the name service says is what the program gets; the daemon's own groups do not pass."""
+    monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid, 4, 27])
+    ours = os.getgroups()
+    os.setgroups([0, 1, 6])
+    try:
+        with public_folder() as folder:
+            outcome = result_of(folder, "grep ^Groups /proc/$$/status", user="nobody")
+    finally:
+        os.setgroups(ours)
+    assert {int(each) for each in outcome.output.split()[1:]} == {pwd.getpwnam("nobody").pw_gid, 4, 27}
 
 
 @root

@@ -107,6 +107,7 @@ def test_a_notification_of_an_event_and_of_a_line() -> None:
                 "ended_at": None,
                 "outcome": None,
                 "reason": "",
+                "output": "",
             }
         ],
     }

@@ -1,6 +1,7 @@
 """Flap damping and storm limits: when too much happens too fast, and when it is calm again (spec 7).
 
-Role: pure counting. Instants are microseconds UTC: they come from the database and outlive a coordinator.
+Role: pure counting, shared by the coordinator and by `explain`. Instants are microseconds UTC: they come from the
+database and outlive a coordinator.
 Rules: a window is full while its last `count` instants lie within `within`. What is damped begins when the window is
 full; flapping ends when no more than half of that many are left in it, so that it does not begin again at once.
 """
