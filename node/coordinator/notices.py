@@ -53,6 +53,7 @@ class NoticeManager:
         self.troubles = TroubleManager(term, definitions, notifications.notify, self.silences.covering)
         self.damping = DampingManager(definitions, limit, self._calm)
         notifications.settled = self.troubles.settled
+        notifications.heard_late = self.troubles.heard_late
         self._due: float | None = None
 
     def restore(self, connection: Connection) -> None:

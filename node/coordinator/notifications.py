@@ -47,9 +47,10 @@ StoreFailure = Callable[[Connection, Turn, int, str], Sequence[Notify]]
 """Stores the notification-failure event of a notification; gives what is to be notified of it (S10)."""
 
 Settled = Callable[[Connection, Turn, int], None]
+HeardLate = Callable[[Connection, Turn, str], None]
 
 
-def _nobody(_connection: Connection, _turn: Turn, _notification: int) -> None:
+def _nobody(_connection: Connection, _turn: Turn, _which: object) -> None:
     """Nothing follows."""
 
 
@@ -70,6 +71,8 @@ class NotificationManager:
         self._engine: Engine
         self.settled: Settled = _nobody
         """Told of each notification that ended, and of each attempt."""
+        self.heard_late: HeardLate = _nobody
+        """Told of each delivery that was answered 'delivered' after its attempt had ended without."""
 
     def restore(self, connection: Connection, turn: Turn, node_states: Mapping[str, NodeState]) -> None:
         """Begin from the database: node states first, then everything unfinished."""
@@ -166,7 +169,9 @@ class NotificationManager:
                 self.settled(connection, turn, action.notification)
             case act.LateAnswer():
                 note = f"{action.outcome} {action.reason}".strip()
-                table.note_late_answer(connection, action.delivery, note, action.output)
+                first = table.note_late_answer(connection, action.delivery, note, action.output)
+                if first and action.outcome == "delivered":
+                    self.heard_late(connection, turn, action.delivery)
             case act.Closed():
                 table.close_notification(connection, action.notification, action.status, action.reason, turn.at)
                 self._heads.pop(action.notification, None)

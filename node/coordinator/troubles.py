@@ -150,6 +150,17 @@ class TroubleManager:
             subject = _now(connection, trouble.event)
             self._tell(connection, turn, definition, subject, Cause("recovery", trouble.id, plan))
 
+    def heard_late(self, connection: Connection, turn: Turn, delivery: str) -> None:
+        """Somebody turns out to have heard of it; where it is over by now they are told so, unless it came back."""
+        found = table.ended_for(connection, delivery)
+        if found is None:
+            return
+        number, name, event, row = found
+        definition = self._definitions.current(name)
+        if definition is not None and definition.recovery and not self._covers(connection, name, event):
+            plan = Plan((_destination(row, definition),), "all")
+            self._tell(connection, turn, definition, _now(connection, event), Cause("recovery", number, plan))
+
     def _due(self, connection: Connection, turn: Turn, trouble: Trouble) -> None:
         definition, subject = self._asking(connection, trouble), _now(connection, trouble.event)
         silence = self._silenced(subject)
@@ -169,6 +180,13 @@ class TroubleManager:
         state = events.state_of(connection, trouble.event)
         matching = () if state is None else self._definitions.matcher.event(trouble.event, state.state)
         return next((one for one in matching if one.name == trouble.definition and following.follows(one)), None)
+
+    def _covers(self, connection: Connection, definition: str, event: str) -> bool:
+        """Whether the event is now in a state of that definition, told or held back."""
+        state = events.state_of(connection, event)
+        return state is not None and any(
+            one.name == definition for one in self._definitions.matcher.event(event, state.state)
+        )
 
     def _acknowledged(self, connection: Connection, turn: Turn, event: str, holds: bool) -> None:
         for trouble in list(self._open.get(event, {}).values()):

@@ -129,13 +129,17 @@ def end_attempt(
     )
 
 
-def note_late_answer(connection: apsw.Connection, delivery: str, note: str, output: str) -> None:
-    """S5: an answer after the end of its attempt is recorded beside the outcome, which stays; the first one counts."""
+def note_late_answer(connection: apsw.Connection, delivery: str, note: str, output: str) -> bool:
+    """S5: an answer after the end of its attempt is recorded beside the outcome, which stays; the first one counts.
+
+    Whether this was the first.
+    """
     connection.execute(
         "UPDATE attempts SET late = ?, output = CASE output WHEN '' THEN ? ELSE output END"
         " WHERE delivery = ? AND late = '' AND answered = 0",
         (note, output, delivery),
     )
+    return connection.changes() > 0
 
 
 def unfinished(connection: apsw.Connection) -> list[NotificationRow]:

@@ -101,6 +101,24 @@ def heard(connection: apsw.Connection, number: int) -> list[HeardRow]:
     return [HeardRow(*row) for row in rows]
 
 
+def ended_for(connection: apsw.Connection, delivery: str) -> tuple[int, str, str, HeardRow] | None:
+    """The trouble that a delivery told of, where it has ended and this destination was not told so.
+
+    As (number, definition, event, the destination).
+    """
+    rows = connection.execute(
+        "SELECT t.id, t.definition, t.event, a.node, a.procedure, a.application FROM attempts a"
+        " JOIN notifications o ON o.id = a.notification JOIN troubles t ON t.id = o.trouble"
+        " WHERE a.delivery = ? AND t.status = 'ended' AND o.notice != 'recovery' AND NOT EXISTS"
+        " (SELECT 1 FROM notifications r JOIN attempts b ON b.notification = r.id"
+        " WHERE r.trouble = t.id AND r.notice = 'recovery'"
+        " AND b.node = a.node AND b.procedure = a.procedure AND b.application = a.application)",
+        (delivery,),
+    )
+    row = next(rows, None)
+    return None if row is None else (row[0], row[1], row[2], HeardRow(*row[3:]))
+
+
 def trouble_of(connection: apsw.Connection, notification: int) -> tuple[int | None, str, int | None]:
     """Of a notification: its trouble, its notice, and the priority that delivered (None: none did)."""
     rows = connection.execute(
