@@ -6,6 +6,7 @@ names the versions they saw; what was changed by somebody else since is a confli
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -58,6 +59,23 @@ def conflicts(changed: Iterable[Change], seen: Mapping[str, int], history: Itera
         if (made := rows.get(change.name)) and made[-1].version != seen.get(change.name, 0)
         for line in _conflict(change, seen.get(change.name, 0), made)
     ]
+
+
+_SEEN = re.compile(r"^# versions:((?: [^\s=]+=[0-9]{1,9})*)[ \r]*$", re.MULTILINE)
+
+
+def seen_line(seen: Mapping[str, int]) -> str:
+    """The comment that lets an edited export name the versions it began with."""
+    return "# versions:" + "".join(f" {name}={version}" for name, version in sorted(seen.items()))
+
+
+def seen_in(text: str) -> dict[str, int] | None:
+    """The inverse: what a file says it has seen; None where it says nothing."""
+    found = _SEEN.search(text)
+    if found is None:
+        return None
+    pairs = (word.rpartition("=") for word in found[1].split())
+    return {name: int(version) for name, _, version in pairs}
 
 
 def _conflict(refused: Change, seen: int, made: list[VersionRow]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from noroshi.console.commands import asking, explaining, testing, versions
@@ -31,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     importing.add_argument("--yes", action="store_true", help="do not ask, also at a terminal")
     importing.add_argument("--json", action="store_true", help="one object")
     exporting = _action(actions, "export", "print the cluster's definitions as YAML")
+    exporting.add_argument(
+        "--versions",
+        action="store_true",
+        help="begin with the versions, so that an import of the edited file meets conflicts",
+    )
     exporting.add_argument("--json", action="store_true", help="JSON lines, one a definition")
     difference = _action(actions, "diff", "show what an import of the file would change, from the database alone")
     difference.add_argument("file", type=Path)
@@ -66,7 +72,10 @@ def _import(arguments: argparse.Namespace) -> int:
     at, text = asking.place(arguments.config), read_text(arguments.file)
     wanted = definitions.parse(text, arguments.file, at.cluster.names)
     current, seen = at.reader.query(views.definitions_seen)
-    lines = changes.describe(changes.between(current, wanted, prune=arguments.prune))
+    changed = changes.between(current, wanted, prune=arguments.prune)
+    if (named := changes.seen_in(text)) is not None:
+        _refuse_conflicts(at, changed, seen := named, arguments.file)
+    lines = changes.describe(changed)
     _print_changes(lines, arguments.json, arguments.dry_run)
     if arguments.dry_run or not lines:
         return 0
@@ -79,6 +88,16 @@ def _import(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_conflicts(at: asking.Place, changed: list[changes.Change], seen: dict[str, int], file: Path) -> None:
+    """The file says which versions it was made from: what others changed since is told before anything is asked."""
+    history = at.reader.query(lambda c: [row for one in changed for row in views.definition_versions(c, one.name)])
+    if told := changes.conflicts(changed, seen, history):
+        hint = "export anew and put your change into that; without its `# versions:` line the file overrules"
+        raise NoroshiError(
+            "somebody changed meanwhile what is changed in", on=str(file), why="\n".join(told), hint=hint
+        )
+
+
 def _print_changes(lines: list[str], as_json: bool, dry_run: bool) -> None:
     if as_json:
         print(json.dumps({"changed": lines, "dry_run": dry_run}, ensure_ascii=False))
@@ -88,7 +107,7 @@ def _print_changes(lines: list[str], as_json: bool, dry_run: bool) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     node = load_node(Path(arguments.config))
-    found = _stored(node)
+    found, seen = SharedReader(Layout(node.shared)).query(views.definitions_seen)
     for line in _strangers(node, found):
         print(line, file=sys.stderr)
     if arguments.json:
@@ -96,8 +115,10 @@ def _export(arguments: argparse.Namespace) -> int:
 
         for definition in found:
             print(to_json(definition))
-    else:
-        print(definitions.export(found), end="")
+        return 0
+    if arguments.versions:
+        print(changes.seen_line(seen))
+    print(definitions.export(found), end="")
     return 0
 
 
@@ -130,7 +151,7 @@ def _check_stored(node: NodeConfig) -> int:
     return 1 if lines else 0
 
 
-def _strangers(node: NodeConfig, found: list[Definition]) -> list[str]:
+def _strangers(node: NodeConfig, found: Iterable[Definition]) -> list[str]:
     """Each definition that names a node which is not, or no longer, in the cluster file."""
     try:
         names = load_cluster(Layout(node.shared).cluster).names

@@ -141,6 +141,31 @@ def test_explain_shows_programs_as_they_are_typed(file: Path, capsys: pytest.Cap
     assert "    tried  db2  message  queue 0x000000ff\n" in out
 
 
+def test_an_edited_export_meets_what_others_changed_since(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def version(event: str, author: str) -> None:
+        one = Definition(name="one", kind="event", event=event)
+        fill(layout_of(file), lambda connection: definitions.add_version(connection, "one", one, author, T0, ""))
+
+    version("a", "ann")
+    _, exported, _ = typed(capsys, file, "definitions", "export", "--versions")
+    assert exported.splitlines()[0] == "# versions: one=1"
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(exported.replace("event: a", "event: mine"))
+    dry = ("definitions", "import", str(edited), "--dry-run")
+    assert typed(capsys, file, *dry) == (0, "~ one event: a -> mine\n", "")
+    version("theirs", "bob")
+    status, out, err = typed(capsys, file, *dry)
+    assert (status, out) == (1, "")
+    assert "one: version 1 was seen, version 2 of bob" in err and "export anew" in err
+    assert "theirs: ~ one event: a -> theirs" in err and "yours, on top of it: ~ one event: theirs -> mine" in err
+    edited.write_text(exported.replace("event: a", "event: theirs"))
+    assert typed(capsys, file, *dry) == (0, "no change\n", "")
+    edited.write_text("events: [{name: one, match: {event: mine}}]\n")
+    assert typed(capsys, file, *dry) == (0, "~ one event: theirs -> mine\n", "")
+
+
 def test_the_author_behind_sudo_is_who_typed_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("LOGNAME", "root")

@@ -55,3 +55,11 @@ def test_strangers_are_named_once_and_patterns_are_none() -> None:
     assert changes.strangers(Definition(name="x", kind="event", notify=notify), ["db1"]) == ["db9"]
     assert changes.strangers(Definition(name="x", kind="log", node="db8"), ["db1"]) == ["db8"]
     assert changes.strangers(Definition(name="x", kind="log", node="db*"), ["db1"]) == []
+
+
+def test_what_a_file_says_it_has_seen_is_read_back() -> None:
+    seen = {"one": 4, "a.b-c_d": 12, "狼煙": 1}
+    assert changes.seen_in(changes.seen_line(seen) + "\nevents: []\n") == seen
+    assert changes.seen_in(changes.seen_line({})) == {}
+    assert changes.seen_in("events: []  # versions: one=1\n") is None
+    assert changes.seen_in("# versions: one\n") is None

@@ -289,6 +289,30 @@ def test_a_full_backlog_fails_in_time(tmp_path: Path) -> None:
     assert outcome.reason.endswith("the connection not done within 0.3 s")
 
 
+def test_a_host_that_takes_no_connection_fails_in_time() -> None:
+    """A full backlog over TCP: SYNs go unanswered, as with a host that is gone without a word."""
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    receiver.bind(("127.0.0.1", 0))
+    receiver.listen(0)
+    place = receiver.getsockname()
+    waiting = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(4)]
+    for each in waiting:
+        each.setblocking(False)
+        each.connect_ex(place)
+    began = time.monotonic()
+    outcome = run(written(job(f"tcp://127.0.0.1:{place[1]}", timeout=0.3)))
+    assert outcome.outcome == "failed" and outcome.reason.endswith("the connection not done within 0.3 s")
+    assert 0.3 <= time.monotonic() - began < 5
+    for each in (*waiting, receiver):
+        each.close()
+
+
+def test_a_unix_receiver_that_never_reads_fails_in_time(tmp_path: Path) -> None:
+    with listening(socket.AF_UNIX, socket.SOCK_STREAM, str(tmp_path / "s")):
+        outcome = run(written(job(f"unix://{tmp_path}/s", fields={"line": "x" * 6_000_000}, timeout=0.3)))
+    assert outcome.outcome == "failed" and outcome.reason.endswith("writing not done within 0.3 s")
+
+
 def test_a_name_server_that_hangs_holds_up_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     look_up = stream._look_up
     asked: list[str] = []
