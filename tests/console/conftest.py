@@ -10,7 +10,9 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import SECOND, fill, layout_of, make_cluster, story
+from filling import SECOND, Run, fill, layout_of, make_cluster, story
+
+from noroshi.console.main import main
 
 NOW = 1_763_780_645_000_000
 """2025-11-22 03:04:05 UTC."""
@@ -67,3 +69,18 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 
     yield run
     run("kill-server")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process."""
+
+    def runs(file: Path, *words: str) -> tuple[int, str, str]:
+        try:
+            status = main(["--config", str(file), *words])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return runs

@@ -48,6 +48,10 @@ HOSTILE = (
 """Lines, names and supplements as an enemy, or a broken disk, would write them."""
 
 
+Run = Callable[..., tuple[int, str, str]]
+"""(node file, words of a command): its status, standard output, standard error."""
+
+
 def make_cluster(directory: Path, names: Iterable[str] = NODES) -> Path:
     """The two YAML files below `directory`; the node file's path. The shared directory is `directory/shared`."""
     shared = directory / "shared"

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import FAILED, SECOND, Try, event, fill, layout_of, lines, told
+from filling import FAILED, SECOND, Run, Try, event, fill, layout_of, lines, told
 
 from noroshi.console.commands import asking
-from noroshi.console.main import main
 from noroshi.store.clock import now_us
 from noroshi.store.model import Definition, Destination
 from noroshi.store.tables import definitions, silences, troubles
@@ -45,23 +44,12 @@ def there(file: Path) -> Path:
     return file
 
 
-def typed(capsys: pytest.CaptureFixture[str], file: Path, *words: str) -> tuple[int, str, str]:
-    try:
-        status = main(["--config", str(file), *words])
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def test_acknowledgements_are_listed_with_who_and_how_they_ended(
-    there: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, out, _ = typed(capsys, there, "ack", "--list")
+def test_acknowledgements_are_listed_with_who_and_how_they_ended(there: Path, run: Run) -> None:
+    _, out, _ = run(there, "ack", "--list")
     assert out == "2025-11-22 03:05:35Z  app/orders  ERROR  bob  while that lasts    now me\n"
-    _, out, _ = typed(capsys, there, "ack", "--list", "--all")
+    _, out, _ = run(there, "ack", "--list", "--all")
     assert "ann  until 2025-11-22 03:05:05Z  ended 2025-11-22 03:05:05Z: its time is over  mine" in out
-    _, out, _ = typed(capsys, there, "ack", "--list", "--all", "--json")
+    _, out, _ = run(there, "ack", "--list", "--all", "--json")
     first, second = map(json.loads, out.splitlines())
     assert (first["by"], first["reason"], second["until"], second["ended_at"]) == (
         "ann",
@@ -71,31 +59,29 @@ def test_acknowledgements_are_listed_with_who_and_how_they_ended(
     )
 
 
-def test_the_status_says_who_looks_after_it_and_what_they_say(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = typed(capsys, there, "status")
+def test_the_status_says_who_looks_after_it_and_what_they_say(there: Path, run: Run) -> None:
+    _, out, _ = run(there, "status")
     assert "acknowledged by bob (now me)" in out
 
 
-def test_silences_are_listed_with_what_they_cover_and_who_ended_them(
-    there: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, out, _ = typed(capsys, there, "silence", "list")
+def test_silences_are_listed_with_what_they_cover_and_who_ended_them(there: Path, run: Run) -> None:
+    _, out, _ = run(there, "silence", "list")
     assert out.startswith("2  maintenance of db2  until ") and out.endswith("  ann  covers 1 state  memory\n")
-    _, out, _ = typed(capsys, there, "silence", "list", "--all")
+    _, out, _ = run(there, "silence", "list", "--all")
     assert "ann  ended 2025-11-22T03:05:05.000000Z by bob  disks\n" in out
-    _, out, _ = typed(capsys, there, "silence", "list", "--all", "--json")
+    _, out, _ = run(there, "silence", "list", "--all", "--json")
     assert [(each["id"], each.get("ended_by")) for each in map(json.loads, out.splitlines())] == [(1, "bob"), (2, None)]
 
 
-def test_a_preview_shows_states_and_log_sources(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_preview_shows_states_and_log_sources(there: Path, run: Run) -> None:
     preview = ("silence", "add", "--for", "1h", "--dry-run")
-    _, out, _ = typed(capsys, there, *preview, "raid/**")
+    _, out, _ = run(there, *preview, "raid/**")
     assert out == "covers 1 of the present states:\n  raid/db2/md0  DEGRADED  from db2\n"
-    _, out, _ = typed(capsys, there, *preview, "/var/log/*")
+    _, out, _ = run(there, *preview, "/var/log/*")
     assert out == "covers 0 of the present states, and the lines of 1 source:\n  db2:/var/log/app.log\n"
-    _, out, _ = typed(capsys, there, *preview, "nothing/*")
+    _, out, _ = run(there, *preview, "nothing/*")
     assert out == "covers 0 of the present states\n"
-    _, out, _ = typed(capsys, there, "maintenance", "db2", "--for", "1h", "--dry-run")
+    _, out, _ = run(there, "maintenance", "db2", "--for", "1h", "--dry-run")
     assert out.splitlines()[1:] == ["  raid/db2/md0  DEGRADED  from db2", "  db2:/var/log/app.log"]
 
 
@@ -111,24 +97,24 @@ def test_a_preview_shows_states_and_log_sources(there: Path, capsys: pytest.Capt
     ],
 )
 def test_what_is_wrong_is_said_with_the_next_step(
-    there: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int, says: str
+    there: Path, run: Run, words: list[str], status: int, says: str
 ) -> None:
-    ended, out, err = typed(capsys, there, *words)
+    ended, out, err = run(there, *words)
     assert (ended, out) == (status, "")
     assert says in err
 
 
-def test_the_history_shows_what_was_answered(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = typed(capsys, there, "history")
+def test_the_history_shows_what_was_answered(there: Path, run: Run) -> None:
+    _, out, _ = run(there, "history")
     *_, attempt, first, second = out.splitlines()
     assert attempt.startswith("  2  db3   message  delivered  0.20 s  queue 0x4e4f524f")
     assert "\x1b" not in first and first.strip().startswith("taken") and first.endswith("by desk 4")
     assert second.strip() == "soon"
-    _, out, _ = typed(capsys, there, "history", "--json")
+    _, out, _ = run(there, "history", "--json")
     assert [each["output"] for each in json.loads(out)["attempts"]] == ["", ANSWER]
 
 
-def test_explain_shows_programs_as_they_are_typed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_shows_programs_as_they_are_typed(file: Path, run: Run) -> None:
     one = Definition(
         name="one",
         kind="event",
@@ -136,34 +122,32 @@ def test_explain_shows_programs_as_they_are_typed(file: Path, capsys: pytest.Cap
         notify=(Destination(1, "db1", "process", ["/bin/page", "a b"]), Destination(2, "db2", "message", {"key": 255})),
     )
     fill(layout_of(file), lambda connection: definitions.add_version(connection, "one", one, "ann", T0, "by hand"))
-    _, out, _ = typed(capsys, file, "definitions", "explain", "app/x", "ERROR")
+    _, out, _ = run(file, "definitions", "explain", "app/x", "ERROR")
     assert "    tried  db1  process  /bin/page 'a b'\n" in out
     assert "    tried  db2  message  queue 0x000000ff\n" in out
 
 
-def test_an_edited_export_meets_what_others_changed_since(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_edited_export_meets_what_others_changed_since(file: Path, tmp_path: Path, run: Run) -> None:
     def version(event: str, author: str) -> None:
         one = Definition(name="one", kind="event", event=event)
         fill(layout_of(file), lambda connection: definitions.add_version(connection, "one", one, author, T0, ""))
 
     version("a", "ann")
-    _, exported, _ = typed(capsys, file, "definitions", "export", "--versions")
+    _, exported, _ = run(file, "definitions", "export", "--versions")
     assert exported.splitlines()[0] == "# versions: one=1"
     edited = tmp_path / "edited.yaml"
     edited.write_text(exported.replace("event: a", "event: mine"))
     dry = ("definitions", "import", str(edited), "--dry-run")
-    assert typed(capsys, file, *dry) == (0, "~ one event: a -> mine\n", "")
+    assert run(file, *dry) == (0, "~ one event: a -> mine\n", "")
     version("theirs", "bob")
-    status, out, err = typed(capsys, file, *dry)
+    status, out, err = run(file, *dry)
     assert (status, out) == (1, "")
     assert "one: version 1 was seen, version 2 of bob" in err and "export anew" in err
     assert "theirs: ~ one event: a -> theirs" in err and "yours, on top of it: ~ one event: theirs -> mine" in err
     edited.write_text(exported.replace("event: a", "event: theirs"))
-    assert typed(capsys, file, *dry) == (0, "no change\n", "")
+    assert run(file, *dry) == (0, "no change\n", "")
     edited.write_text("events: [{name: one, match: {event: mine}}]\n")
-    assert typed(capsys, file, *dry) == (0, "~ one event: theirs -> mine\n", "")
+    assert run(file, *dry) == (0, "~ one event: theirs -> mine\n", "")
 
 
 def test_the_author_behind_sudo_is_who_typed_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -14,28 +14,10 @@ from typing import IO, Any
 
 import apsw
 import pytest
-from filling import HOSTILE, NODES, fill, layout_of, leading, lines, many_lines, notification
+from filling import HOSTILE, NODES, Run, fill, layout_of, leading, lines, many_lines, notification
 from waiting import wait_until
 
-from noroshi.console.main import main
 from noroshi.store.tables import logs, nodes
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process: status, standard output, standard error."""
-
-    def runs(file: Path, *words: str) -> tuple[int, str, str]:
-        try:
-            status = main(["--config", str(file), *words])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return runs
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:
