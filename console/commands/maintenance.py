@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from noroshi.console.commands.asking import ask_coordinator, author, duration, lines_of, place
-from noroshi.console.commands.silence import show_coverage
+from noroshi.console.commands.silence import WAIT, show_coverage
 from noroshi.console.sanitise import visible
 from noroshi.store.errors import NoroshiError
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     when = parser.add_mutually_exclusive_group(required=True)
     when.add_argument("--for", dest="duration", type=duration, metavar="TIME", help="30m, 2h, 1d")
     when.add_argument("--end", action="store_true", help="end it now")
+    parser.add_argument("--in", dest="wait", type=duration, default=0.0, metavar="TIME", help=WAIT)
     parser.add_argument("--comment", default="", help="why, for the others")
     parser.add_argument("--dry-run", action="store_true", help="only show what it would cover")
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         show_coverage(at, "", arguments.node)
         if arguments.dry_run:
             return 0
-        body = AddSilence("", arguments.node, author(), arguments.comment, arguments.duration)
+        body = AddSilence("", arguments.node, author(), arguments.comment, arguments.duration, arguments.wait)
         reply = ask_coordinator(at, body, "maintenance")
     print(*map(visible, lines_of(reply)), sep="\n")
     return 0

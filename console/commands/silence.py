@@ -12,6 +12,8 @@ from noroshi.store import views
 from noroshi.store.clock import now_us, to_iso
 from noroshi.store.silences import Silence
 
+WAIT = "begin only then: 30m, 2h (default: now)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pattern", metavar="PATTERN", type=_pattern, help="over event names and log sources: raid/**, /var/log/*"
     )
     adding.add_argument("--for", dest="duration", type=duration, required=True, metavar="TIME", help="30m, 2h, 1d")
+    adding.add_argument("--in", dest="wait", type=duration, default=0.0, metavar="TIME", help=WAIT)
     adding.add_argument("--comment", default="", help="why, for the others")
     adding.add_argument("--dry-run", action="store_true", help="only show what it would cover")
     listing = actions.add_parser("list", help="the silences that stand, with what they cover", allow_abbrev=False)
@@ -43,7 +46,7 @@ def _add(arguments: argparse.Namespace) -> int:
     at = place(arguments.config)
     show_coverage(at, arguments.pattern, "")
     if not arguments.dry_run:
-        body = AddSilence(arguments.pattern, "", author(), arguments.comment, arguments.duration)
+        body = AddSilence(arguments.pattern, "", author(), arguments.comment, arguments.duration, arguments.wait)
         print(*map(visible, lines_of(ask_coordinator(at, body, "silence"))), sep="\n")
     return 0
 
@@ -84,7 +87,7 @@ def _list(arguments: argparse.Namespace) -> int:
         printer.json(_json(one, [row.event for row in rows]) for one, rows in found)
     else:
         ended = [_row(one.silence, f"ended {to_iso(one.ended_at)} {_ended_by(one)}") for one in past]
-        standing = [_row(one, f"covers {counted(len(rows), 'state')}") for one, rows in found]
+        standing = [_row(one, _covers(one, len(rows))) for one, rows in found]
         printer.rows([*ended, *standing])
     printer.flush()
     return 0
@@ -92,6 +95,11 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _ended_by(one: views.PastSilence) -> str:
     return f"by {one.by}" if one.by else "by its time"
+
+
+def _covers(one: Silence, states: int) -> str:
+    planned = one.begun_at > now_us()
+    return (f"begins {to_iso(one.begun_at)}, " if planned else "") + f"covers {counted(states, 'state')}"
 
 
 def _row(one: Silence, how: str) -> list[Cell]:

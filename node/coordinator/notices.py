@@ -78,7 +78,7 @@ class NoticeManager:
         """S1 said yes: tell it, or keep it back."""
         if definition is None or subject.kind == "failure-event":
             self._notifications.notify(connection, turn, definition, subject, cause)
-        elif (silence := self.silences.covering(subject)) is not None:
+        elif (silence := self.silences.covering(subject, turn.at)) is not None:
             self._notifications.hold(connection, turn, definition, subject, holder(silence), why(silence))
             self.troubles.back(connection, turn, definition, subject)
         elif (held := self.damping.admit(connection, turn, definition, subject)) is not None:

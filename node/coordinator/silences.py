@@ -36,12 +36,12 @@ class SilenceManager:
         """Those that stand; one whose time ran out meanwhile ends in the first `tick`."""
         self._open = table.open_ones(connection)
 
-    def covering(self, subject: Subject) -> Silence | None:
-        """What keeps it from being told."""
+    def covering(self, subject: Subject, at: int) -> Silence | None:
+        """What keeps it from being told at `at`."""
         if not self._open:
             return None
         covering = covering_line if subject.kind == "line" else covering_event
-        return covering(self._open, subject.name, subject.node)
+        return covering((one for one in self._open if one.begun_at <= at), subject.name, subject.node)
 
     def add(self, connection: Connection, turn: Turn, asked: AddSilence) -> Changed | Refused:
         """A new one, from now on."""
@@ -51,15 +51,17 @@ class SilenceManager:
             return Refused(
                 "unknown", f"no node {asked.node} in the cluster", f"there are {', '.join(sorted(self._nodes))}"
             )
-        until = turn.at + round(asked.duration * 1_000_000)
-        number = table.add(connection, asked.pattern, asked.node, asked.author, asked.comment, turn.at, until)
+        begins = turn.at + round(asked.wait * 1_000_000)
+        until = begins + round(asked.duration * 1_000_000)
+        number = table.add(connection, asked.pattern, asked.node, asked.author, asked.comment, begins, until)
         self.restore(connection)
         what = (
             f"silence {number} of {asked.pattern}"
             if asked.pattern
             else f"maintenance of {asked.node} (silence {number})"
         )
-        return Changed(self._term, [f"{what} until {to_iso(until)}"])
+        start = f"from {to_iso(begins)} " if asked.wait else ""
+        return Changed(self._term, [f"{what} {start}until {to_iso(until)}"])
 
     def end(self, connection: Connection, turn: Turn, asked: EndSilence) -> Changed | Refused:
         """By an operator, before its time."""

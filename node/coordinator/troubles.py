@@ -29,10 +29,10 @@ Tell = Callable[[Connection, Turn, Definition, Subject, Cause], object]
 
 
 class TroubleManager:
-    """`tell` begins a notification, held back by nothing; `silenced` says what covers a subject."""
+    """`tell` begins a notification, held back by nothing; `silenced` says what covers a subject at an instant."""
 
     def __init__(
-        self, term: int, definitions: DefinitionManager, tell: Tell, silenced: Callable[[Subject], Silence | None]
+        self, term: int, definitions: DefinitionManager, tell: Tell, silenced: Callable[[Subject, int], Silence | None]
     ) -> None:
         self._definitions, self._tell, self._silenced = definitions, tell, silenced
         self.acknowledgements = AcknowledgementManager(term, self._acknowledged)
@@ -163,7 +163,7 @@ class TroubleManager:
 
     def _due(self, connection: Connection, turn: Turn, trouble: Trouble) -> None:
         definition, subject = self._asking(connection, trouble), _now(connection, trouble.event)
-        silence = self._silenced(subject)
+        silence = self._silenced(subject, turn.at)
         if definition is None:
             self._save(connection, turn, following.untimed(trouble))
         elif silence is not None:

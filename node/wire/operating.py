@@ -62,13 +62,17 @@ class Repaired(msgspec.Struct, frozen=True, tag="repaired"):
 
 
 class AddSilence(msgspec.Struct, frozen=True, tag="silence"):
-    """Notify nothing that `pattern` covers, or nothing of `node` (maintenance): one of the two is empty."""
+    """Notify nothing that `pattern` covers, or nothing of `node` (maintenance): one of the two is empty.
+
+    It begins `wait` seconds from now, and lasts `duration` from then on.
+    """
 
     pattern: Words
     node: Name
     author: Name
     comment: Words
     duration: Duration
+    wait: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 0.0
 
 
 class EndSilence(msgspec.Struct, frozen=True, tag="end-silence"):

@@ -70,7 +70,7 @@ def past_silences(connection: apsw.Connection) -> tuple[PastSilence, ...]:
 
 
 def silences(connection: apsw.Connection, now: int) -> tuple[Silence, ...]:
-    """Those that stand at `now`, microseconds UTC."""
+    """Those that stand at `now`, microseconds UTC, and those that are to begin later."""
     return tuple(one for one in table.open_ones(connection) if one.until > now)
 
 
@@ -126,7 +126,7 @@ def facts(
         current=None if row is None else (row.state, row.supplement),
         nodes={node.name: node.state for node in nodes.nodes(connection)},
         members=frozenset(members),
-        silences=silences(connection, now),
+        silences=tuple(one for one in silences(connection, now) if one.begun_at <= now),
         own=own,
         held={**_would_be_held(connection, event, concerned, now, overall), **standing},
     )

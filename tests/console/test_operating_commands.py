@@ -73,6 +73,20 @@ def test_silences_are_listed_with_what_they_cover_and_who_ended_them(there: Path
     assert [(each["id"], each.get("ended_by")) for each in map(json.loads, out.splitlines())] == [(1, "bob"), (2, None)]
 
 
+def test_a_silence_to_come_is_listed_and_covers_nothing_yet(file: Path, run: Run) -> None:
+    def planned(connection: apsw.Connection) -> None:
+        event(connection, "app/orders", "OK")
+        silences.add(connection, "app/**", "", "ann", "", now_us() + 3600 * SECOND, now_us() + 7200 * SECOND)
+        one = Definition(name="one", kind="event", event="app/**")
+        definitions.add_version(connection, "one", one, "ann", T0, "")
+
+    fill(layout_of(file), planned)
+    _, out, _ = run(file, "silence", "list")
+    assert "  ann  begins 20" in out and out.endswith("Z, covers 1 state\n")
+    _, out, _ = run(file, "definitions", "explain", "app/orders", "ERROR")
+    assert out.startswith("one v1: told, ")
+
+
 def test_a_preview_shows_states_and_log_sources(there: Path, run: Run) -> None:
     preview = ("silence", "add", "--for", "1h", "--dry-run")
     _, out, _ = run(there, *preview, "raid/**")

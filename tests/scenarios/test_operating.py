@@ -10,7 +10,7 @@ Commands
     answer DELIVERY delivered|failed [REASON]
     wait SECONDS                               time goes by in steps, as the coordinator asks to be woken
     ack EVENT|NOTIFICATION [for=SECONDS] [withdraw=yes]
-    silence PATTERN SECONDS | maintenance NODE SECONDS | end NUMBER
+    silence PATTERN SECONDS [in=SECONDS] | maintenance NODE SECONDS | end NUMBER
     overall COUNT WITHIN                       the cluster's own limit; the coordinator begins anew with it
     take over NODE
     history
@@ -104,8 +104,9 @@ class Stage:
         event = "" if number else what
         yield from _said(self.desk.ask(operating.Acknowledge(event, number, "ann", "mine", duration, bool(withdraw_))))
 
-    def do_silence(self, pattern: str, seconds: str) -> Iterator[str]:
-        yield from _said(self.desk.ask(operating.AddSilence(pattern, "", "ann", "upgrade", float(seconds))))
+    def do_silence(self, pattern: str, seconds: str, in_: str = "0") -> Iterator[str]:
+        asked = operating.AddSilence(pattern, "", "ann", "upgrade", float(seconds), float(in_))
+        yield from _said(self.desk.ask(asked))
 
     def do_maintenance(self, node: str, seconds: str) -> Iterator[str]:
         yield from _said(self.desk.ask(operating.AddSilence("", node, "ann", "memory", float(seconds))))
