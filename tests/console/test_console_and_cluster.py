@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from cluster import Cluster
 from pilots import console
 
 from noroshi.console.app.screens.notifications import NotificationsScreen
+from noroshi.console.commands.asking import author
 from noroshi.store import views
 
 DEFINITIONS = """events:
@@ -32,17 +32,17 @@ def test_a_notification_is_seen_and_acknowledged_by_keys(tmp_path: Path) -> None
             await shown.shows("● delivered app/orders ERROR: queue is full", "✖a ●a")
             await shown.press("a", *"on it", "enter")
             await shown.press(*"90m", "enter")
-            await shown.shows(f"y/N: acknowledge app/orders as {getpass.getuser()} for 90m")
+            await shown.shows(f"y/N: acknowledge app/orders as {author()} for 90m")
             await shown.press("y", "enter")
             await shown.shows("app/orders ERROR acknowledged by")
-            await shown.shows("ACK BY", f" {getpass.getuser()} ")
+            await shown.shows("ACK BY", f" {author()} ")
             await shown.press("enter")
-            await shown.shows(f"by {getpass.getuser()} at", "on it", "● delivered: exit status 0")
+            await shown.shows(f"by {author()} at", "on it", "● delivered: exit status 0")
 
     with Cluster(tmp_path / "cluster", names=("a",), definitions=DEFINITIONS) as running:
         running.start()
         running.await_up()
         asyncio.run(run(running))
         (state,) = [row for row in running.reader.query(views.states) if row.event == "app/orders"]
-        assert (state.owner, state.comment) == (getpass.getuser(), "on it")
+        assert (state.owner, state.comment) == (author(), "on it")
         assert state.acknowledged_until is not None
