@@ -1,7 +1,8 @@
 """A cluster under load in which nodes, processes and links die at random; what was promised is counted at the end.
 
-Promised: an event whose raiser was told that it is safe, a line that stands in a followed file. Each must be in the
-database exactly once, in order per source. What a raiser was not told is promised to nobody, and may be stored once.
+Promised: an event, immediate or deferred, whose raiser was told that it is safe, and what stands in a followed file:
+lines, on one node records of two lines. Each must be in the database exactly once, whole, in order per source. What a
+raiser was not told is promised to nobody, and may be stored once. Backups are made all the while.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import netns
 import psutil
 from cluster import Cluster
+from commands import noroshi
 from waiting import wait_until
 
 from noroshi.node.client import RaiseError, Raiser
@@ -28,6 +30,11 @@ from noroshi.store import lock, views
 NAMES = ("a", "b", "c", "d")
 PAUSE = 0.01
 """Seconds between two events of a node, and two of its lines."""
+DEFERRED = 5
+"""So many immediate events come to a deferred one."""
+RECORDS = "b"
+"""The node whose log has records of two lines."""
+KINDS = ("event", "deferred", "line")
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,21 @@ class Outcome:
 
 
 class Load(threading.Thread):
-    """Raises events on one node and appends lines to its log, numbered, until told to stop."""
+    """Raises and defers events on one node and appends to its log, all numbered, until told to stop."""
 
     def __init__(self, running: Cluster, node: str) -> None:
         super().__init__(name=f"load-{node}")
         self.node, self._files = node, running.nodes[node]
-        self.events: list[int] = []
+        self.events: dict[str, list[int]] = {"event": [], "deferred": []}
         self.lines = 0
         self._rotations = 0
         self._rotate, self._stop_it = threading.Event(), threading.Event()
+
+    @property
+    def promised(self) -> list[tuple[str, str, int]]:
+        """Node, kind, number."""
+        events = [(self.node, kind, number) for kind, numbers in self.events.items() for number in numbers]
+        return events + [(self.node, "line", number) for number in range(1, self.lines + 1)]
 
     def rotate(self) -> None:
         """Rename the log and begin another, as soon as may be."""
@@ -71,12 +84,17 @@ class Load(threading.Thread):
             while not self._stop_it.wait(PAUSE):
                 number += 1
                 self._append()
-                try:
-                    raiser.raise_event(f"app/chaos/{self.node}/{number}", "ERROR")
-                except RaiseError:
-                    self._stop_it.wait(5 * PAUSE)
-                else:
-                    self.events.append(number)
+                self._raise("event", number, raiser.raise_event)
+                if number % DEFERRED == 0:
+                    self._raise("deferred", number, raiser.defer_event)
+
+    def _raise(self, kind: str, number: int, by: Callable[[str, str], str]) -> None:
+        try:
+            by(f"chaos/{kind}/{self.node}/{number}", "ERROR")
+        except RaiseError:
+            self._stop_it.wait(5 * PAUSE)
+        else:
+            self.events[kind].append(number)
 
     def _append(self) -> None:
         if self._rotate.is_set():
@@ -90,7 +108,12 @@ class Load(threading.Thread):
             self._files.log.rename(self._files.log.with_name("app.log.1"))
         self.lines += 1
         with self._files.log.open("a") as log:
-            log.write(f"{self.node} {self.lines}\n")
+            log.write(written(self.node, self.lines) + "\n")
+
+
+def written(node: str, number: int) -> str:
+    """A line, or a record."""
+    return f"{node} {number}\n  of {number}" if node == RECORDS else f"{node} {number}"
 
 
 @dataclass
@@ -165,7 +188,7 @@ def _resume(process: psutil.Process) -> None:
 
 
 @contextlib.contextmanager
-def started(root: Path) -> Iterator[tuple[Cluster, dict[str, netns.Host]]]:
+def started(root: Path, curve: bool) -> Iterator[tuple[Cluster, dict[str, netns.Host]]]:
     """A cluster on hosts of its own where that is possible, else on loopback."""
     with contextlib.ExitStack() as stack:
         hosts: dict[str, netns.Host] = {}
@@ -174,15 +197,34 @@ def started(root: Path) -> Iterator[tuple[Cluster, dict[str, netns.Host]]]:
             hosts = {name: network.boot(number) for number, name in enumerate(NAMES, 1)}
         addresses = {name: (host.address, 7400) for name, host in hosts.items()}
         prefixes = {name: host.prefix for name, host in hosts.items()}
-        running = stack.enter_context(Cluster(root / "c", NAMES, addresses=addresses, prefixes=prefixes))
+        extra = {name: _log_rule(name, root / "c" / name / "app.log") for name in NAMES}
+        keeping = "backup: {every: 10s, keep: 1}\n" + "keys: keys\n" * curve
+        of = {"addresses": addresses, "prefixes": prefixes, "extra": extra, "logs": False, "cluster_extra": keeping}
+        running = stack.enter_context(Cluster(root / "c", NAMES, **of))  # type: ignore[arg-type]
+        if curve:
+            _lock_up(running)
         running.start()
         running.await_up()
         yield running, hosts
 
 
-def play(root: Path, rounds: int, seed: int, tell: Callable[[str], None] = lambda text: None) -> Outcome:
+def _log_rule(node: str, log: Path) -> str:
+    records = f', record: {{start: "^{node} "}}, record_timeout: 3s' if node == RECORDS else ""
+    return f'logs: [{{path: "{log}"{records}}}]\n'
+
+
+def _lock_up(running: Cluster) -> None:
+    """Keys for every node, and nobody without one is heard."""
+    for name in running.names:
+        noroshi(running, name, "keygen")
+    running.layout.cluster.write_text("security: curve\n" + running.layout.cluster.read_text())
+
+
+def play(
+    root: Path, rounds: int, seed: int, tell: Callable[[str], None] = lambda text: None, *, curve: bool = False
+) -> Outcome:
     """Some rounds of some seconds each, and what became of everything."""
-    with started(root) as (running, hosts):
+    with started(root, curve) as (running, hosts):
         chaos = Chaos(running, hosts, random.Random(seed))
         loads = [Load(running, name) for name in NAMES]
         for load in loads:
@@ -191,14 +233,14 @@ def play(root: Path, rounds: int, seed: int, tell: Callable[[str], None] = lambd
             for number in range(1, rounds + 1):
                 _round(chaos, loads)
                 leader = lock.read_lock(running.layout)
-                sent = sum(len(load.events) + load.lines for load in loads)
+                sent = sum(len(load.promised) for load in loads)
                 tell(f"round {number}: {sent} sent, term {leader.term if leader else 0}")
         finally:
             chaos.mend()
             for load in loads:
                 load.stop()
         tell(f"happened: {dict(chaos.happened)}")
-        return _count(running, loads)
+        return _count(running, loads, tell)
 
 
 def _round(chaos: Chaos, loads: list[Load]) -> None:
@@ -217,23 +259,25 @@ def _pass(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def _count(running: Cluster, loads: list[Load]) -> Outcome:
-    wanted = [(load.node, "event", n) for load in loads for n in load.events]
-    wanted += [(load.node, "line", n) for load in loads for n in range(1, load.lines + 1)]
+def _count(running: Cluster, loads: list[Load], tell: Callable[[str], None]) -> Outcome:
+    wanted = [item for load in loads for item in load.promised]
     with contextlib.suppress(AssertionError):  # what is missing is counted
         wait_until("everything is stored", lambda: not set(wanted) - set(_stored(running)), 60, 0.5)
     found = _stored(running)
     counts = Counter(found)
     lost = set(wanted) - counts.keys()
+    strange = [item for item in counts if item[1] == "never written"]
+    if lost or strange:
+        tell(f"lost: {sorted(lost)[:50]}; never written: {strange[:50]}")
     return Outcome(
         sent=len(wanted),
         stored=len(counts.keys() & set(wanted)),
         lost=len(lost),
-        doubled=sum(times - 1 for times in counts.values()),
+        doubled=sum(times - 1 for times in counts.values()) + len(strange),
         disordered=sum(
             second[2] < first[2]
             for load in loads
-            for kind in ("event", "line")
+            for kind in KINDS
             for first, second in pairwise(item for item in found if item[:2] == (load.node, kind))
         ),
         terms=len(running.query(lambda c: views.terms(c, 1_000_000)) or ()),
@@ -244,10 +288,18 @@ def _stored(running: Cluster) -> list[tuple[str, str, int]]:
     """Every item in the order it was stored, as often as it was."""
     events = running.query(
         lambda c: [
-            (*name.split("/")[2:], times)
-            for name, times in c.execute("SELECT event, count FROM events WHERE event GLOB 'app/chaos/*' ORDER BY id")
+            (*name.split("/")[1:], times)
+            for name, times in c.execute("SELECT event, count FROM events WHERE event GLOB 'chaos/*' ORDER BY id")
         ]
     )
-    lines = running.query(lambda c: [line.split() for (line,) in c.execute("SELECT line FROM logs ORDER BY id")])
-    found = [(node, "event", int(number)) for node, number, times in events or () for _ in range(times)]
-    return found + [(node, "line", int(number)) for node, number in lines or ()]
+    lines = running.query(lambda c: [line for (line,) in c.execute("SELECT line FROM logs ORDER BY id")])
+    found = [(node, kind, int(number)) for kind, node, number, times in events or () for _ in range(times)]
+    return found + [_as_written(line) for line in lines or ()]
+
+
+def _as_written(line: str) -> tuple[str, str, int]:
+    """What was appended; a part of it, or more, is something that nobody wrote."""
+    node, number, *_ = line.split()
+    if number.isdecimal() and line == written(node, int(number)):
+        return node, "line", int(number)
+    return line, "never written", 0

@@ -13,6 +13,17 @@ if "noroshi.node" in sys.orig_argv and "node" in sys.orig_argv:
 """
 """In the node daemon alone; `body` changes a limit of its part in a doctor's round."""
 
+COORDINATOR = """
+import sys
+if "noroshi.node" in sys.orig_argv and "coordinator" in sys.orig_argv:
+    {body}
+"""
+"""In the coordinator alone."""
+SILENT_SOONER = DAEMON.format(body="from noroshi.node.daemon import app; app.ANSWER_LIMIT = 5.0") + COORDINATOR.format(
+    body="from noroshi.node.coordinator import watchdog; watchdog.DISK_LIMIT = 3.0"
+)
+"""What gives up a coordinator, and a disk, that does not answer does so sooner."""
+
 
 def run_first(folder: Path, code: str) -> dict[str, str]:
     """The environment in which `code` runs first; `folder` is made."""

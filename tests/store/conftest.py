@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
-from stores import lead, move, one_process, open_accounts
+from stores import lead, memory, move, one_process, open_accounts
 
 from noroshi.store import schema
 from noroshi.store.layout import Layout
 from noroshi.store.writer import Writer
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: these tests fsync thousands of times and never cut the power."""
+    with TemporaryDirectory(dir=memory(tmp_path)) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

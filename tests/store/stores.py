@@ -8,7 +8,6 @@ were acknowledged before it began.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from lost_lock import free_lock
 
 from noroshi.store import reader, vfs, writer
 from noroshi.store.layout import Layout
@@ -110,9 +110,7 @@ def memory(otherwise: Path | None = None) -> Path | None:
 
 def drop_lock(layout: Layout) -> None:
     """What a storage does that gives up on a paused host: the lock is free, the holder does not know."""
-    fresh = layout.lock.with_suffix(".fresh")
-    shutil.copy2(layout.lock, fresh)
-    fresh.rename(layout.lock)
+    free_lock(layout.lock)
 
 
 def forget(leader: Writer) -> None:

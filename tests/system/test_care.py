@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from first import run_first
 from waiting import wait_until
 
 from noroshi.node.coordinator import care
@@ -70,7 +71,19 @@ def test_check_then_backup_beside_a_leader_at_work(leader: Writer, tmp_path: Pat
         logs.add_lines(connection, [(1, 1, 1, "line")])
 
 
-def test_damage_is_said_and_a_backup_that_cannot_be_made_too(tmp_path: Path, watchdog: Watchdog) -> None:
+IMPATIENT = """
+import sys
+if "noroshi.store.care" in sys.orig_argv:
+    from noroshi.store import checking
+    checking._PATIENCE = 0.2
+"""
+"""In the helper: this disk shows the same at every reading."""
+
+
+def test_damage_is_said_and_a_backup_that_cannot_be_made_too(
+    tmp_path: Path, watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", run_first(tmp_path / "first", IMPATIENT)["PYTHONPATH"])
     layout = Layout(tmp_path)
     lead(layout, Identity("a", "", b"1", os.getpid())).close()
     with layout.database.open("r+b") as file:

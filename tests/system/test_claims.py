@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import netns
@@ -12,10 +13,14 @@ from cluster import Cluster
 from netns import Host, Network
 from waiting import wait_until
 
+from noroshi.node.core.claims import STAND_BACK
 from noroshi.node.exits import EXIT_YIELDED
 from noroshi.store.claims import read_claims
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, netns.needs_root]
+
+
+DOWN_TIME = 0.8
 
 
 @pytest.fixture
@@ -49,6 +54,9 @@ def test_a_leader_cut_off_the_network_gives_way_to_those_who_hear_more(network: 
         wait_until("the old one has ended", lambda: not process.is_running())
         assert "claims the role and hears 1 nodes, this one 0" in running.nodes[cut].stderr
         assert f"ended with status {EXIT_YIELDED}" not in running.nodes[cut].stderr, "giving way is no failure"
+        taken = f"{new.node} leads in term {new.term}"
+        again = wait_until("it tries again", lambda: _said_at(running, cut, taken))
+        assert again - _said_at(running, cut, "giving way") >= STAND_BACK * DOWN_TIME
         other = running.other_than(cut)
         running.raise_on(other, "app/there", "ERROR")
         wait_until("stored by the new one", lambda: running.states().get("app/there") == "ERROR")
@@ -63,6 +71,13 @@ def test_a_leader_cut_off_the_network_gives_way_to_those_who_hear_more(network: 
         wait_until("the claim is gone", lambda: not read_claims(running.layout))
         assert running.await_leader().term == new.term
         wait_until("what was raised there", lambda: [e.count for e in running.events("app/cut-off")] == [1])
+
+
+def _said_at(running: Cluster, node: str, words: str) -> float:
+    """When a node first said so, seconds; 0 where it has not."""
+    lines = (line for line in running.nodes[node].stderr.splitlines() if words in line)
+    line = next(lines, "")
+    return datetime.fromisoformat(line[:23]).timestamp() if line else 0.0
 
 
 def test_a_tie_leaves_the_role_where_it_is(network: Network, tmp_path: Path) -> None:

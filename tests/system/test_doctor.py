@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +20,7 @@ import zmq
 from cluster import Cluster
 from commands import noroshi, noroshi_json
 from first import DAEMON, run_first
+from lost_lock import free_lock
 from waiting import wait_until
 
 from noroshi.node.probe.disk import content
@@ -184,14 +185,14 @@ def test_a_disk_that_breaks_its_promises_is_found(tmp_path: Path) -> None:
         "a": broken(tmp_path / "a", TWO_STEPS),
         "b": broken(tmp_path / "b", NO_FLOCK),
         "c": broken(tmp_path / "c", STALE, NO_LOCKF),
-        "d": broken(tmp_path / "d", HANGS, daemon="probing.LIMIT = 1.0"),
+        "d": broken(tmp_path / "d", HANGS, daemon="probing.LIMIT = 2.5"),
     }
     with Cluster(tmp_path / "c1", ("a", "b", "c", "d"), environment=environment) as running:
         running.start().await_up()
         checks = doctor(running, "a", 1)
         assert states(checks, "fresh open", "rename", "locks") == ["FAILED"] * 3
         assert "c read version 1 instead of 2 of a" in checks["fresh open"]["measured"]
-        assert "of 72 reads wrong" in checks["fresh open"]["measured"]
+        assert re.search(r"\d of (48|72) reads wrong", checks["fresh open"]["measured"]), "with d or without"
         assert checks["rename"]["figures"]["missing"] > 0
         assert "reading a's" in checks["rename"]["measured"]
         assert "b obtained the flock that a holds" in checks["locks"]["measured"]
@@ -199,7 +200,7 @@ def test_a_disk_that_breaks_its_promises_is_found(tmp_path: Path) -> None:
         assert all(checks[subject]["next"] for subject in ("fresh open", "rename", "locks"))
         # the one that hangs is given up, and the others are measured all the same
         assert checks["disk of d"]["state"] == "FAILED"
-        assert "no answer within 1 s" in checks["disk of d"]["measured"]
+        assert "no answer within 2.5 s" in checks["disk of d"]["measured"]
         assert states(checks, *ALONE, "node a", "node b", "node c", "node d") == ["OK"] * 7
         running.raise_on("d", "app/x", "OK")
         wait_until("d goes on", lambda: running.states().get("app/x") == "OK")
@@ -253,7 +254,7 @@ def test_fencing_is_measured_where_an_operator_cuts_a_node_off(tmp_path: Path) -
     cut = tmp_path / "cut"
     waits = f"import pathlib\n    def fsync(descriptor, gate=pathlib.Path({str(cut)!r}), real=os.fsync):\n"
     waits += "        while gate.exists(): time.sleep(0.01)\n        real(descriptor)\n    os.fsync = fsync"
-    environment = {"b": broken(tmp_path / "b", waits, daemon="probing.LIMIT = 1.0")}
+    environment = {"b": broken(tmp_path / "b", waits, daemon="probing.LIMIT = 2.5")}
     with Cluster(tmp_path / "c", ("a", "b"), environment=environment) as running:
         running.start().await_up()
         words = ["doctor", "--json", "--fence", "b", "--config", str(running.nodes["a"].config)]
@@ -278,20 +279,13 @@ def _cut_and_healed(running: Cluster, process: subprocess.Popen[str], cut: Path)
     cut.touch()
     for kind in ("flock", "fcntl"):
         (lock,) = running.layout.probes.glob(f"b.*.{kind}")
-        drop_lock(lock)
+        free_lock(lock)
     assert process.stderr.readline() == "let b reach the shared disk again\n"
     (data,) = running.layout.probes.glob("b.*.data")
     assert data.read_bytes() == content(3)
     data.write_bytes(content(2))
     cut.unlink()
     return process.communicate(timeout=60)[0]
-
-
-def drop_lock(lock: Path) -> None:
-    """What a storage does that gives up on a host: the lock is free, the holder does not know."""
-    fresh = lock.with_suffix(".fresh")
-    shutil.copy2(lock, fresh)
-    fresh.rename(lock)
 
 
 def hostile_and_senseless_answers_break_nothing(running: Cluster) -> None:

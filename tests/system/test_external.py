@@ -43,9 +43,10 @@ class Manager:
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    extra = "coordinator: external\n"
-    with Cluster(tmp_path / "c", ("a", "b"), interval=INTERVAL, cluster_extra=extra) as running:
+def manager(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Manager]:
+    """INTERVAL, where a test asks for no other."""
+    extra, interval = "coordinator: external\n", getattr(request, "param", INTERVAL)
+    with Cluster(tmp_path / "c", ("a", "b"), interval=interval, cluster_extra=extra) as running:
         running.start()
         made = Manager(running)
         try:
@@ -73,6 +74,7 @@ def test_only_the_one_started_from_outside_leads(manager: Manager) -> None:
     assert running.await_leader(not_term=1).node == "b"
 
 
+@pytest.mark.parametrize("manager", ["1500ms"], indirect=True, ids=["slow"])
 def test_it_outlives_a_restart_of_its_daemon(manager: Manager) -> None:
     running = manager.running
     leader = manager.start("a")

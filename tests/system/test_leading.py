@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster import Cluster
-from first import run_first
+from commands import noroshi_json
+from first import SILENT_SOONER, run_first
 from waiting import wait_until
 
 from noroshi.node.exits import EXIT_DEPOSED
@@ -73,7 +74,8 @@ def test_a_paused_leader_whose_term_was_raised_acknowledges_nothing_and_exits(tm
 
 def test_a_coordinator_that_does_not_answer_is_ended_by_its_daemon(tmp_path: Path) -> None:
     """A stopped process never frees its lock: without its daemon nobody could ever lead again."""
-    with cluster(tmp_path, "a", "b") as running:
+    environment = dict.fromkeys("ab", run_first(tmp_path / "first", SILENT_SOONER))
+    with cluster(tmp_path, "a", "b", environment=environment) as running:
         running.start()
         old = running.await_up()
         process = coordinator_of(running, old.node)
@@ -88,7 +90,7 @@ def test_a_coordinator_that_does_not_answer_is_ended_by_its_daemon(tmp_path: Pat
 
 def test_nodes_that_start_at_once_agree_on_one_leader(tmp_path: Path) -> None:
     with cluster(tmp_path, "a", "b", "c", "d") as running:
-        for term in range(1, 4):
+        for term in range(1, 3):
             running.start()
             running.await_up()  # as it was before, at first: the lock is held before its record is written
             leader = running.await_leader(not_term=term - 1)
@@ -119,6 +121,18 @@ def test_a_small_cluster_leads_and_comes_back(tmp_path: Path, names: tuple[str, 
         assert last.term == first.term + len(names)
         running.raise_on(last.node, "app/after", "OK")
         wait_until("both", lambda: {e.event for e in running.events("app/*")} == {"app/before", "app/after"})
+        status_shows_who_led(running, *dict.fromkeys([first, second, last]))
+
+
+def status_shows_who_led(running: Cluster, *leaders: lock.LockRecord) -> None:
+    """Now, and before."""
+    shown = noroshi_json(running, running.names[-1], "status")["coordinator"]
+    assert (shown["node"], shown["term"]) == (leaders[-1].node, leaders[-1].term)
+    history = noroshi_json(running, running.names[-1], "status", "--terms")
+    assert [(row["node"], row["term"]) for row in history] == [(leader.node, leader.term) for leader in leaders]
+    since = [row["since"] for row in history]
+    assert since == sorted(since)
+    assert shown["since"] == since[-1]
 
 
 SHIFTED = """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from first import COORDINATOR, run_first
 from waiting import wait_until
 
 from noroshi.store import views
@@ -22,6 +23,18 @@ events:
     match: {event: "told/**"}
     notify: [{priority: 1, node: a, procedure: process, application: ["{a}"]}]
 """
+
+SOONER = """from noroshi.node.coordinator import care
+    from noroshi.store import damage
+    care.SETTLE = care.LOOK = 0.5
+    damage.PATIENCE = 0.2
+"""
+"""Care begins at once after a take-over; this disk shows the same at every reading."""
+
+
+def sooner(folder: Path) -> dict[str, dict[str, str]]:
+    """The environment of each node."""
+    return dict.fromkeys("ab", run_first(folder, COORDINATOR.format(body=SOONER)))
 
 
 def write_lines(running: Cluster, node: str, numbers: range) -> None:
@@ -47,7 +60,8 @@ def overwrite_page_with(database: Path, text: bytes) -> None:
 
 
 def test_found_in_the_background_and_nothing_that_the_nodes_have_is_lost_or_doubled(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "c", ("a", "b"), definitions=DEFINITIONS) as running:
+    rest = {"cluster_extra": "backup: false\n", "environment": sooner(tmp_path / "first")}
+    with Cluster(tmp_path / "c", ("a", "b"), definitions=DEFINITIONS, **rest) as running:  # type: ignore[arg-type]
         running.start()
         leader = running.await_up()
 
@@ -61,6 +75,7 @@ def test_found_in_the_background_and_nothing_that_the_nodes_have_is_lost_or_doub
                 wait_until("events", lambda node=node: numbers(running, node) == list(range(span.stop)))
 
         more(range(50))
+        running.layout.backup.parent.mkdir()
         write_backup(running.layout, running.layout.backup)
         more(range(50, 100))
         wait_until("a checkpoint", lambda: running.layout.wal.stat().st_size == 0)
@@ -92,7 +107,8 @@ def test_found_in_the_background_and_nothing_that_the_nodes_have_is_lost_or_doub
 
 
 def test_met_at_a_start_without_a_backup(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "c", ("a", "b"), definitions=DEFINITIONS) as running:
+    rest = {"cluster_extra": "backup: false\n", "environment": sooner(tmp_path / "first")}
+    with Cluster(tmp_path / "c", ("a", "b"), definitions=DEFINITIONS, **rest) as running:  # type: ignore[arg-type]
         running.start()
         old = running.await_up()
         for number in range(20):
@@ -115,7 +131,7 @@ def test_met_at_a_start_without_a_backup(tmp_path: Path) -> None:
 
 def test_backups_are_made_and_the_size_is_kept_under_load(tmp_path: Path) -> None:
     extra = "backup: {every: 10s, keep: 1}\nretention: {size: 8MiB}\n"
-    with Cluster(tmp_path / "c", ("a",), cluster_extra=extra) as running:
+    with Cluster(tmp_path / "c", ("a",), cluster_extra=extra, environment=sooner(tmp_path / "first")) as running:
         running.start()
         running.await_up()
         count, size = 0, 8 * 1024 * 1024
@@ -131,16 +147,16 @@ def test_backups_are_made_and_the_size_is_kept_under_load(tmp_path: Path) -> Non
             """More lines, and an event that has to be stored meanwhile."""
             nonlocal count, probes
             with running.nodes["a"].log.open("a") as log:
-                log.writelines(f"line {number} {'x' * 180}\n" for number in range(count, count + 5000))
-            count += 5000
+                log.writelines(f"line {number} {'x' * 900}\n" for number in range(count, count + 2000))
+            count += 2000
             probes += 1
             running.raise_on("a", f"probe/{probes}", "ERROR")
             wait_until("stored while lines go", lambda: f"probe/{probes}" in running.states(), 5)
-            return (running.query(views.log_bounds) or views.LogBounds(0, 0)).first > 20_000
+            return (running.query(views.log_bounds) or views.LogBounds(0, 0)).first > 5_000
 
         wait_until("lines have gone", load, 40)
         wait_until("a backup", newest_backup, 20)
-        wait_until("the last line", lambda: running.lines("a")[-1:] == [f"line {count - 1} {'x' * 180}"], 20)
+        wait_until("the last line", lambda: running.lines("a")[-1:] == [f"line {count - 1} {'x' * 900}"], 20)
         wait_until("the size holds", lambda: in_use() <= size, 20)
         kept = [int(line.split()[1]) for line in running.lines("a")]
         assert kept == list(range(kept[0], count)), "the oldest go, and no other"
