@@ -60,6 +60,7 @@ def write_backup(layout: Layout, target: Path, step: Callable[[], None] = lambda
     made = target.with_name(f".{target.name}.part-{os.getpid()}")
     try:
         with disk_errors("cannot write the backup", target):
+            _begin(made, target)
             term = SharedReader(layout).query(lambda source: _copy(source, made, step), _PATIENCE)
             _sync(made)
             size = made.stat().st_size
@@ -132,7 +133,7 @@ def _need_room(layout: Layout, folder: Path) -> None:
 def _copy(source: apsw.Connection, made: Path, step: Callable[[], None]) -> int:
     """Into a new file; the last term in it. Runs again after a copy that does not count."""
     made.unlink(missing_ok=True)
-    os.close(os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    _create(made)
     copy = _open(made)
     try:
         with copy.backup("main", source, "main") as backup:
@@ -144,6 +145,19 @@ def _copy(source: apsw.Connection, made: Path, step: Callable[[], None]) -> int:
         return int(copy.execute("SELECT coalesce(max(term), 0) FROM terms").get)
     finally:
         copy.close()
+
+
+def _begin(made: Path, target: Path) -> None:
+    """Before anything is read: trouble with the place would be taken for trouble with reading, and tried again."""
+    try:
+        _create(made)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        hint = "name a file in a directory that is there and may be written to"
+        raise NoroshiError("cannot write the backup", on=str(target), why=str(error.strerror), hint=hint) from error
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _open(path: Path) -> apsw.Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import apsw
 import pytest
 from stores import balances, checked, drop_lock, forget, lead, look_at, move, open_accounts
 
-from noroshi.store import damage, takeover
+from noroshi.store import backup, damage, takeover
 from noroshi.store.backup import backups, write_automatic, write_backup
 from noroshi.store.damage import Story, story
 from noroshi.store.errors import Damaged, NoDatabase, NoroshiError, RoleTaken
@@ -164,6 +165,16 @@ def test_a_backup_made_by_root_belongs_to_who_owns_the_shared_directory(old: Wri
     assert {(path.stat().st_uid, path.stat().st_gid) for path in (done.path, done.path.parent)} == {(1234, 1234)}
     assert done.path.stat().st_mode & 0o077 == 0
     os.chown(layout.shared, 0, 0)
+
+
+@pytest.mark.parametrize("place", ["missing/backup.db", "file/backup.db"])
+def test_a_place_where_no_backup_can_be_is_said_at_once(damaged: Layout, tmp_path: Path, place: str) -> None:
+    """Not after the minute in which reading is tried again, and not as trouble with reading."""
+    (tmp_path / "file").touch()
+    began = time.monotonic()
+    with pytest.raises(NoroshiError, match=r"cannot write the backup .*/backup.db.*name a file in a directory"):
+        write_backup(damaged, tmp_path / place)
+    assert time.monotonic() - began < backup._PATIENCE / 2
 
 
 def test_a_backup_that_cannot_be_read_is_passed_over(damaged: Layout) -> None:

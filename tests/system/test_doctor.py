@@ -5,6 +5,7 @@ A disk that breaks a promise is stood in for at the operating system's own calls
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,17 +13,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 from cluster import Cluster
-from commands import noroshi, noroshi_json
+from commands import noroshi
 from first import DAEMON, run_first
 from lost_lock import free_lock
 from waiting import wait_until
 
+from noroshi.console.main import main
 from noroshi.node.probe.disk import content
 from noroshi.node.wire import codec
 from noroshi.node.wire.messages import PROTOCOL
@@ -89,8 +92,10 @@ def broken(folder: Path, *bodies: str, daemon: str = "pass") -> dict[str, str]:
 
 
 def doctor(cluster: Cluster, node: str, status: int) -> dict[str, dict[str, Any]]:
-    """The checks by what they are of; the command ends with `status`."""
-    found = noroshi_json(cluster, node, "doctor", status=status)
+    """The checks by what they are of; the command, in this process, for another takes long to start, gives `status`."""
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["--config", str(cluster.nodes[node].config), "doctor", "--json"]) == status
+    found = json.loads(said.getvalue())
     assert found["cluster"] == "test"
     assert found["ok"] is (status == 0)
     return {check["check"]: check for check in found["checks"]}
