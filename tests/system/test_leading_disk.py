@@ -114,8 +114,8 @@ def test_a_write_that_fails_is_final_nothing_is_acknowledged_and_the_next_term_h
         running.raise_on(running.other_than(old.node), f"app/{number}", "ERROR")
     new = running.await_leader(not_term=old.term)
     assert new.term == old.term + 1
-    assert not process.is_running()
-    assert "ended with status 1" in running.nodes[old.node].stderr
+    wait_until("it has ended", lambda: not process.is_running())
+    wait_until("said so", lambda: "ended with status 1" in running.nodes[old.node].stderr)
     assert "the disk is gone" in running.nodes[old.node].stderr
     wait_until("all", lambda: len(counts(running)) == 10)
     assert set(counts(running).values()) == {1}
