@@ -25,6 +25,7 @@ from first import DAEMON, run_first
 from lost_lock import free_lock
 from waiting import wait_until
 
+from noroshi.console.commands import doctor as command
 from noroshi.console.main import main
 from noroshi.node.probe.disk import content
 from noroshi.node.wire import codec
@@ -78,6 +79,12 @@ HANGS = """
         while True:
             time.sleep(60)
     os.fsync = fsync
+"""
+IMPATIENT = """
+import sys
+if "noroshi.console.main" in sys.orig_argv:
+    from noroshi.console.commands import doctor
+    doctor.ANSWER_LIMIT = 1.0
 """
 AHEAD = """
 import time
@@ -229,13 +236,17 @@ def test_another_directory_in_its_place_on_one_node_is_found(tmp_path: Path) -> 
         assert list(other.iterdir()) == []
 
 
-def test_an_interrupted_doctor_then_nodes_that_are_gone_or_somebody_else(tmp_path: Path) -> None:
+def test_an_interrupted_doctor_then_nodes_that_are_gone_or_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "ANSWER_LIMIT", 1.0)
     sooner = DAEMON.format(body="probing.IDLE = 2.0")
     with Cluster(tmp_path / "c", environment={"a": run_first(tmp_path / "sooner", sooner)}) as running:
         running.start().await_up()
         running.kill("c")
         running.stop("b")
         words = [sys.executable, "-m", "noroshi.console.main", "doctor", "--config", str(running.nodes["a"].config)]
+        monkeypatch.setenv("PYTHONPATH", run_first(tmp_path / "impatient", IMPATIENT)["PYTHONPATH"])
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         wait_until("it measures", lambda: running.layout.probes.exists() and any(running.layout.probes.iterdir()))
         process.send_signal(signal.SIGKILL)
