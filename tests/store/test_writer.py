@@ -138,7 +138,7 @@ def test_a_leader_that_exits_leaves_the_log_as_it_is(tmp_path: Path, how: str) -
 import sys
 import threading
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 from stores import lead, move, open_accounts
 from noroshi.store.layout import Layout
 leader = lead(Layout(Path({str(tmp_path)!r})))
