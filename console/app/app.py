@@ -231,8 +231,8 @@ class NoroshiApp(App[None]):
         self.say("times are local now" if self.face.local else "times are UTC now")
 
     def action_help(self) -> None:
-        if isinstance(self.screen, NoroshiScreen):
-            self.push_screen(HelpScreen(self.screen.TITLE, self.screen.HELP_LINES))
+        if isinstance(screen := self.screen, NoroshiScreen):
+            self.push_screen(HelpScreen(screen.TITLE, screen.HELP_LINES, standing=screen.STANDING))
 
     def action_theme(self) -> None:
         self.theme = "ansi-light" if self.theme == "ansi-dark" else "ansi-dark"

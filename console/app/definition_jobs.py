@@ -15,7 +15,7 @@ from textual.message import Message
 
 from noroshi.console.app import drafts
 from noroshi.console.app.draft import Base, Checked, check, rehearse
-from noroshi.console.app.drafts import Draft
+from noroshi.console.app.drafts import Claim, Draft
 from noroshi.console.app.messages import Answered
 from noroshi.console.app.reading import TROUBLES, Job
 from noroshi.console.commands import asking, testing
@@ -49,22 +49,27 @@ class Permission:
 
 @dataclass(frozen=True)
 class Opened:
-    """What an edit begins with: `base` as it is now, the draft that was kept of it, and what that was begun on."""
+    """What an edit begins with: `base` as it is now, the draft that was kept of it, and what that was begun on.
+
+    Whoever takes it ends the `claim` on the draft's file.
+    """
 
     base: Base
     kind: str
     cluster: str
     first_node: str
+    claim: Claim
     draft: Draft | None
     before_draft: Definition | None
 
 
 @dataclass(frozen=True)
 class DraftChecked:
-    """`kept`: why the draft could not be kept, empty where it was."""
+    """`not_kept`: why the draft could not be kept, empty where it was. `elsewhere`: processes that edit the same."""
 
     checked: Checked
     not_kept: str
+    elsewhere: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -168,10 +173,11 @@ def opening(name: str | None, kind: str) -> Steps:
     def steps(queries: Queries) -> Iterator[Answer]:
         cluster = asking.place(queries.config).cluster
         rows = () if name is None else queries.ask(lambda c: views.definition_versions(c, name))
-        draft = drafts.find(cluster.name, name, kind)
+        claim = drafts.claim(cluster.name, name, kind)
+        draft = claim.find()
         begun_on = [row.definition for row in rows if draft is not None and row.version == draft.seen]
         base = Base(name, rows[-1].version, rows[-1].definition) if rows else Base(name, 0, None)
-        yield Opened(base, kind, cluster.name, cluster.names[0], draft, begun_on[0] if begun_on else None)
+        yield Opened(base, kind, cluster.name, cluster.names[0], claim, draft, begun_on[0] if begun_on else None)
 
     return steps
 
@@ -185,37 +191,27 @@ def rehearsing(one: Definition) -> Steps:
     return steps
 
 
-def checking(draft: Draft, base: Base, *, keep: bool) -> Steps:
+def checking(draft: Draft, base: Base, claim: Claim, *, keep: bool) -> Steps:
     """What is wrong with the text, then who would be told; the draft is kept first, whatever becomes of the rest."""
 
     def steps(queries: Queries) -> Iterator[Answer]:
-        not_kept = _keep(draft) if keep else ""
+        not_kept = _keep(claim, draft) if keep else ""
         at = asking.place(queries.config)
         rows = queries.ask(views.definition_heads)
         newest = {row.name: row.version for row in rows}
         there = {row.name for row in rows if row.definition is not None}
         checked = check(draft.text, base, at.cluster.names, newest, there)
-        yield DraftChecked(checked, not_kept)
+        yield DraftChecked(checked, not_kept, claim.elsewhere())
         if checked.definition is not None:
             yield _rehearsed(queries, checked.definition)
 
     return steps
 
 
-def forgetting(forget: Callable[[], None]) -> Steps:
-    """Drop a draft once what may still be keeping it is done."""
-
-    def steps(queries: Queries) -> Iterator[Answer]:
-        forget()
-        yield from ()
-
-    return steps
-
-
-def _keep(draft: Draft) -> str:
+def _keep(claim: Claim, draft: Draft) -> str:
     try:
-        drafts.keep(draft)
-    except (OSError, RuntimeError) as error:
+        claim.keep(draft)
+    except OSError as error:
         return str(error)
     return ""
 

@@ -33,7 +33,7 @@ def warning(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
     health = known.health
     silent = now - (known.started if health.answered is None else health.answered)
     if health.no_database and health.answered is None:
-        return f"NO DATABASE YET, waiting: {visible(health.trouble)}"
+        return f"WAITING: {visible(health.trouble)}"
     if silent > (BLINK if health.trouble else PATIENCE):
         return _unreadable(health, silent, now_us, face)
     if known.leadership is None or known.leadership.held:
@@ -52,5 +52,5 @@ def _leaderless(known: Freshness, now_us: int, face: Clockface) -> str:
     leader = known.leadership.leader if known.leadership else None
     since = f" since {face.short(known.gone_since, now_us)}" if known.gone_since else ""
     last = f" (last was {visible(leader.node)}, term {leader.term})" if leader else ""
-    data = f", showing data of {face.short(known.written_at, now_us)}" if known.written_at else ""
+    data = f", data of {face.short(known.written_at, now_us)}" if known.written_at else ""
     return f"COORDINATOR GONE{since}{last}{data}"

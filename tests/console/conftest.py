@@ -10,12 +10,17 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import SECOND, Run, fill, layout_of, make_cluster, story
+from filling import SECOND, Run, definitions_story, fill, layout_of, make_cluster, story
 
 from noroshi.console.main import main
 
 NOW = 1_763_780_645_000_000
 """2025-11-22 03:04:05 UTC."""
+
+
+def long_led(connection: apsw.Connection) -> None:
+    """As if who filled it had led since hours."""
+    connection.execute("UPDATE terms SET since = ?", (NOW - 9 * 3600 * SECOND,))
 
 
 @pytest.fixture
@@ -28,12 +33,15 @@ def file(tmp_path: Path) -> Path:
 def filled(file: Path) -> Path:
     """The node file of a cluster in trouble, told as of NOW; nobody leads."""
 
-    def told(connection: apsw.Connection) -> None:
-        story(connection, NOW)
-        connection.execute("UPDATE terms SET since = ?", (NOW - 9 * 3600 * SECOND,))
-
-    fill(layout_of(file), told)
+    fill(layout_of(file), lambda connection: story(connection, NOW), long_led)
     return file
+
+
+@pytest.fixture
+def defined(filled: Path) -> Path:
+    """Likewise with some definitions; db2 is DOWN, db9 is not of the cluster."""
+    fill(layout_of(filled), lambda connection: definitions_story(connection, NOW), long_led)
+    return filled
 
 
 @pytest.fixture

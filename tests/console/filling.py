@@ -21,7 +21,7 @@ import apsw
 from noroshi.store import definitions
 from noroshi.store.clock import now_us
 from noroshi.store.layout import Layout
-from noroshi.store.model import category_of
+from noroshi.store.model import Definition, category_of
 from noroshi.store.tables import definitions as table
 from noroshi.store.tables import events, logs, meta, nodes, notifications
 from noroshi.store.tables.notifications import AttemptRow, NotificationRow
@@ -227,6 +227,34 @@ def story(connection: apsw.Connection, now: int | None = None) -> None:
         connection, ("connection to db2 lost, retrying", "giving up on db2: timeout"), "db3", SOURCE, now - 700 * SECOND
     )
     meta.put(connection, "story", "told")
+
+
+DEFINITIONS = """
+events:
+  - name: disk-trouble
+    match: {event: "raid/**", state: [DEGRADED, ERROR]}
+    enough: all
+    repeat: 5m
+    notify:
+      - {priority: 2, node: db3, procedure: message, application: {key: 0x4e4f524f}}
+      - {priority: 1, node: db1, procedure: process, application: [/usr/local/bin/page, --team, storage team]}
+      - {priority: 1, node: db2, procedure: process, application: [/usr/local/bin/page]}
+  - name: orders
+    match: {event: "app/orders"}
+logs:
+  - name: out-of-memory
+    match: {node: "*", source: "/var/log/**", pattern: "Out of memory"}
+    notify:
+      - {priority: 1, node: db9, procedure: socket, application: "tcp://127.0.0.1:9000", timeout: 3s}
+"""
+
+
+def definitions_story(connection: apsw.Connection, now: int) -> None:
+    """Definitions in force and one that was removed; db9 is not of the cluster."""
+    define(connection, DEFINITIONS, "alice", now - 3 * 3600 * SECOND, "import defs.yaml")
+    old = Definition(name="old", kind="event", event="old/**")
+    table.add_version(connection, "old", old, "alice", now - 3 * 86400 * SECOND)
+    table.add_version(connection, "old", None, "bob", now - 180 * SECOND, "removed")
 
 
 @contextmanager

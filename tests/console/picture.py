@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 import sys
 import tempfile
@@ -19,6 +20,13 @@ from pilots import console
 TARGET = Path(__file__).with_name("console.svg")
 FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """Fetched from elsewhere by whoever looks; any monospaced font will do."""
+TEXT = re.compile(
+    r'<text class="(?P<style>[^"]+)" x="(?P<x>[\d.]+)" (?P<y>y="[^"]+") textLength="[^"]+" (?P<clip>[^>]+)>'
+    r"(?P<text>[^<]*)</text>"
+)
+WORDS = re.compile(r"[^\xa0]+(?:\xa0[^\xa0]+)*")
+CELL = 12.2
+"""Of the picture's units: what one character takes."""
 
 
 async def draw(file: Path) -> str:
@@ -28,7 +36,24 @@ async def draw(file: Path) -> str:
             await shown.shows("coordinator db1 term 2", "03:03:23Z")
             await shown.until("no warning", lambda: "GONE" not in shown.text)
             await shown.press("e")
-            return FONTS.sub("", shown.app.export_screenshot(title="noroshi console"))
+            return in_place(FONTS.sub("", shown.app.export_screenshot(title="noroshi console")))
+
+
+def in_place(svg: str) -> str:
+    """Each text at its own place: not every viewer heeds textLength, or spaces that a text begins with."""
+    underlined = set(re.findall(r"\.(\S+) \{[^}]*underline", svg))
+
+    def apart(found: re.Match[str]) -> str:
+        text = html.unescape(found["text"])
+        if found["style"] in underlined:  # the line goes on between the words
+            return found[0]
+        return "".join(
+            f'<text class="{found["style"]}" x="{float(found["x"]) + word.start() * CELL:.1f}" {found["y"]} '
+            f'textLength="{len(word[0]) * CELL:.1f}" {found["clip"]}>{html.escape(word[0])}</text>'
+            for word in WORDS.finditer(text)
+        )
+
+    return TEXT.sub(apart, svg)
 
 
 def main() -> None:

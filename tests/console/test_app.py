@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 from filling import layout_of
-from pilots import console
+from pilots import Console, console
 
 from noroshi.console import app as entry
-from noroshi.console.app import app as app_module
 from noroshi.console.app import prepare_environment, run_console
 from noroshi.console.app.app import NoroshiApp
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
+from noroshi.console.app.screens.editor import EditorScreen
+from noroshi.console.app.screens.filtered import FilteredScreen
 from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.screens.notifications import NotificationsScreen
 from noroshi.console.app.screens.paged import PagedScreen
@@ -48,39 +49,61 @@ def test_the_screens_are_one_key_apart_and_keep_their_place(filled: Path) -> Non
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("screen", ["1", "2", "3"])
-def test_help_tells_every_key_of_the_screen(filled: Path, screen: str) -> None:
+NAMES = {
+    "slash": "/",
+    "ctrl+p": "Ctrl+P",
+    "ctrl+s": "Ctrl+S",
+    "ctrl+y": "Ctrl+Y",
+    "at": "@",
+    "colon": ":",
+    "question_mark": "?",
+    "space": "Space",
+    "tab": "Tab",
+    "escape": "Esc",
+}
+
+
+def keys_of(owner: type) -> set[str]:
+    return {key for binding in vars(owner).get("BINDINGS", ()) for key in binding.key.split(",")}
+
+
+@pytest.mark.parametrize("screen", ["1", "2", "3", "4", "editor"])
+def test_help_tells_every_key_of_the_screen(defined: Path, screen: str) -> None:
     async def run() -> None:
-        async with console(filled, (80, 50)) as shown:
-            await shown.press(screen)
-            bound = {
-                key
-                for owner in (type(shown.app), *type(shown.app.screen).__mro__)
-                if issubclass(owner, NoroshiApp | NoroshiScreen)
-                for binding in owner.BINDINGS
-                for key in binding.key.split(",")  # type: ignore[union-attr]
-            }
+        async with console(defined, (80, 50)) as shown:
+            if screen == "editor":
+                await open_editor(shown)
+                await shown.press("escape")
+                bound = keys_of(EditorScreen)
+                assert "s" in bound
+            else:
+                await shown.press(screen)
+                owners = [each for each in type(shown.app.screen).__mro__ if issubclass(each, NoroshiScreen)]
+                bound = set().union(*map(keys_of, (NoroshiApp, *owners)))
+                assert "1" in bound
             await shown.press("question_mark")
             await shown.shows("HELP", "SUSPECT, DEGRADED")
-            told = shown.text
-            names = {
-                "slash": "/",
-                "ctrl+p": "Ctrl+P",
-                "at": "@",
-                "colon": ":",
-                "question_mark": "?",
-                "space": "Space",
-                "tab": "Tab",
-            }
-            missing = {key for key in bound if names.get(key, key.capitalize() if len(key) > 1 else key) not in told}
-            assert missing - {"escape"} == set()
+            words = {word for row in shown.rows for word in row[:18].split()}
+            told = {key for key in bound if NAMES.get(key, key) in words}
+            assert bound - told - {"escape"} == set()
+            assert ("quit" in shown.text) is (screen != "editor"), "there, q leaves the editor"
             await shown.press("escape")
 
     asyncio.run(run())
 
 
+async def open_editor(shown: Console) -> None:
+    """That of the first definition."""
+    await shown.press("4")
+    await shown.until("it is listed", lambda: shown.app.definitions_screen.table.current_name)
+    await shown.press("e")
+    await shown.until("the editor", lambda: isinstance(shown.app.screen, EditorScreen))
+    await shown.shows("NO PROBLEM")
+
+
 def test_every_action_works_without_control_alt_or_function_keys() -> None:
-    for owner in (app_module.NoroshiApp, StatusScreen, LogScreen, PagedScreen, NotificationsScreen, LineView):
+    screens = (StatusScreen, LogScreen, PagedScreen, NotificationsScreen, DefinitionsScreen, EditorScreen)
+    for owner in (NoroshiApp, NoroshiScreen, FilteredScreen, *screens, LineView):
         for binding in owner.BINDINGS:
             keys = binding.key.split(",")  # type: ignore[union-attr]
             assert [key for key in keys if not key.startswith(("ctrl", "alt", "f1"))], binding

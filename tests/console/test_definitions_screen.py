@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import unicodedata
 from pathlib import Path
 
 import apsw
 import pytest
 from conftest import NOW
-from filling import HOSTILE, SECOND, define, fill, layout_of, leading, table
+from filling import HOSTILE, fill, layout_of, leading, table
 from pilots import Console, console, same_as_snapshot
 
+from noroshi.console.app import drafts
+from noroshi.console.app.drafts import Draft
 from noroshi.console.app.screens.choice import ChoiceScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
@@ -19,40 +22,6 @@ from noroshi.console.app.widgets.definition_table import DefinitionTable
 from noroshi.store.model import Definition, Destination
 
 pytestmark = pytest.mark.usefixtures("frozen")
-
-TEXT = """
-events:
-  - name: disk-trouble
-    match: {event: "raid/**", state: [DEGRADED, ERROR]}
-    enough: all
-    repeat: 5m
-    notify:
-      - {priority: 2, node: db3, procedure: message, application: {key: 0x4e4f524f}}
-      - {priority: 1, node: db1, procedure: process, application: [/usr/local/bin/page, --team, storage team]}
-      - {priority: 1, node: db2, procedure: process, application: [/usr/local/bin/page]}
-  - name: orders
-    match: {event: "app/orders"}
-logs:
-  - name: out-of-memory
-    match: {node: "*", source: "/var/log/**", pattern: "Out of memory"}
-    notify:
-      - {priority: 1, node: db9, procedure: socket, application: "tcp://127.0.0.1:9000", timeout: 3s}
-"""
-
-
-def fill_definitions(connection: apsw.Connection) -> None:
-    define(connection, TEXT, "alice", NOW - 3 * 3600 * SECOND, "import defs.yaml")
-    old = Definition(name="old", kind="event", event="old/**")
-    table.add_version(connection, "old", old, "alice", NOW - 3 * 86400 * SECOND)
-    table.add_version(connection, "old", None, "bob", NOW - 180 * SECOND, "removed")
-    connection.execute("UPDATE terms SET since = ?", (NOW - 9 * 3600 * SECOND,))
-
-
-@pytest.fixture
-def defined(filled: Path) -> Path:
-    """A cluster in trouble with some definitions; db2 is DOWN, db9 is not of the cluster."""
-    fill(layout_of(filled), fill_definitions)
-    return filled
 
 
 def table_of(shown: Console) -> DefinitionTable:
@@ -319,5 +288,50 @@ def test_pasted_text_is_made_visible_in_the_editor_too(defined: Path) -> None:
             shown.app.post_message(events.Paste("\x1b]0;owned\x07\r\nlogs:\u202e\tx\n"))
             await shown.shows("␛]0;owned␇", "logs:\\u202e")
             check(shown)
+
+    asyncio.run(run())
+
+
+def test_another_console_that_edits_the_same_is_told_and_each_keeps_its_own_draft(defined: Path) -> None:
+    other = drafts.claim("demo", "disk-trouble", "event")
+
+    async def run() -> None:
+        async with console(defined, (100, 24)) as shown:
+            await open_definitions(shown)
+            assert table_of(shown).go_to("disk-trouble")
+            await shown.press("e")
+            await shown.shows("NO PROBLEM", f"ALSO OPEN in process {os.getpid()}", "another console of yours edits")
+            await shown.press("#", "x", "enter")
+            other.keep(Draft("demo", "disk-trouble", "event", 1, "theirs", NOW))
+            other.end()
+            await shown.press("#", "y", "enter")
+            await shown.until("it is alone again", lambda: "ALSO OPEN" not in shown.text)
+            await shown.press("escape", "q")
+            await shown.shows("LEAVE?", "It is kept as a draft")
+            await shown.press("l")
+            kept = {claim.find().text for claim in two_claims()}  # type: ignore[union-attr]
+            assert "theirs" in kept and any(text.startswith("#x\n#y\n") for text in kept)
+
+    asyncio.run(run())
+
+
+def two_claims() -> list[drafts.Claim]:
+    return [drafts.claim("demo", "disk-trouble", "event") for _ in range(2)]
+
+
+def test_an_edit_asked_for_twice_opens_one_editor_and_gives_the_other_draft_up(defined: Path) -> None:
+    async def run() -> None:
+        async with console(defined) as shown:
+            await open_definitions(shown)
+            screen = shown.app.definitions_screen
+            assert table_of(shown).go_to("disk-trouble")
+            screen.action_edit()
+            await shown.until("the editor", lambda: isinstance(shown.app.screen, EditorScreen))
+            screen.action_edit()
+            await shown.until("nothing is asked", lambda: not shown.app.asker.has("open"))
+            await shown.pilot.pause()
+            assert [isinstance(each, EditorScreen) for each in shown.app.screen_stack].count(True) == 1
+            free = drafts.claim("demo", "disk-trouble", "event")
+            assert len(free.elsewhere()) == 1
 
     asyncio.run(run())

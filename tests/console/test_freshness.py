@@ -47,7 +47,7 @@ GOOD = Health(100.0, NOW)
         (
             Freshness(Health(None, None, "no database yet", True), 0.0, LED),
             1.0,
-            "NO DATABASE YET, waiting: no database yet",
+            "WAITING: no database yet",
         ),
         (
             Freshness(Health(100.0, NOW, "no database yet", True), 0.0, LED),
@@ -57,12 +57,12 @@ GOOD = Health(100.0, NOW)
         (
             Freshness(GOOD, 0.0, GONE, NOW - 5 * SECOND, NOW - 9 * SECOND),
             100.5,
-            "COORDINATOR GONE since 03:04:00Z (last was db1, term 3), showing data of 03:03:56Z",
+            "COORDINATOR GONE since 03:04:00Z (last was db1, term 3), data of 03:03:56Z",
         ),
         (
             Freshness(GOOD, 0.0, GONE, None, NOW - 86400 * SECOND),
             100.5,
-            "COORDINATOR GONE (last was db1, term 3), showing data of 11-21 03:04:05Z",
+            "COORDINATOR GONE (last was db1, term 3), data of 11-21 03:04:05Z",
         ),
         (Freshness(GOOD, 0.0, Leadership(False, None)), 100.5, "COORDINATOR GONE"),
     ],
@@ -78,7 +78,7 @@ def test_a_coordinator_that_dies_is_missed_and_its_successor_seen(filled: Path) 
             with leading(layout_of(filled)):
                 await shown.shows("coordinator db1 term 2")
                 await shown.until("no warning", lambda: "GONE" not in shown.text)
-            await shown.shows("COORDINATOR GONE since", "showing data of")
+            await shown.shows("COORDINATOR GONE since", "data of")
             with leading(layout_of(filled)):
                 await shown.shows("coordinator db1 term 3")
                 await shown.until("no warning", lambda: "GONE" not in shown.text)
@@ -89,7 +89,7 @@ def test_a_coordinator_that_dies_is_missed_and_its_successor_seen(filled: Path) 
 def test_it_opens_before_there_is_a_database_and_waits(file: Path) -> None:
     async def run() -> None:
         async with console(file) as shown:
-            await shown.shows("NO DATABASE YET, waiting")
+            await shown.shows("WAITING: no database yet")
             with leading(layout_of(file)) as order:
                 order("line the very first")
                 await shown.shows("NODES", "db1", "? 3 UNKNOWN")

@@ -302,7 +302,7 @@ def test_another_database_in_its_place_is_shown_from_its_own_beginning(filled: P
                 old.unlink(missing_ok=True)
             with leading(layout) as order:
                 order("line a new beginning")
-                await shown.shows("a new beginning", "/ing: 1 found" if filtered else "1 lines")
+                await shown.shows("a new beginning", "/ing: 1 found" if filtered else "  1 line  ")
                 assert "giving up" not in shown.text
 
     asyncio.run(run())

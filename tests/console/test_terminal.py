@@ -42,16 +42,23 @@ def test_no_order_from_outside_reaches_the_terminal(file: Path) -> None:
         assert b"\x1b[2J" not in written.partition(b"user8")[2]
 
 
-def test_sixteen_colours_alone_and_no_color_none(filled: Path) -> None:
-    with terminal(filled) as screen:
+EVERY_SCREEN = (("2", "FOLLOWING"), ("3", "TOLD"), ("4", "AUTHOR"), ("e", "NO PROBLEM"), ("\x1b", "type on"))
+"""The keys that lead through the screens and into the editor, and what stands there then."""
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_sixteen_colours_alone_and_no_color_none(defined: Path, environment: dict[str, str]) -> None:
+    with terminal(defined, environment=environment) as screen:
         screen.until("COUNT")
-        assert COLOUR.search(screen.written)
-        assert b"38;2;" not in screen.written
-        assert b"38;5;" not in screen.written
-    with terminal(filled, environment={"NO_COLOR": "1"}) as screen:
-        screen.until("COUNT")
-        assert "✖ DOWN".encode() in screen.written
-        assert COLOUR.search(screen.written) is None
+        screen.until("✖ DOWN")
+        for key, text in EVERY_SCREEN:
+            screen.press(key)
+            screen.until(text)
+        screen.press("?")
+        screen.until("HELP")
+        assert bool(COLOUR.search(screen.written)) is not bool(environment)
+        assert b"38;2;" not in screen.written and b"48;2;" not in screen.written
+        assert b"38;5;" not in screen.written and b"48;5;" not in screen.written
 
 
 @pytest.mark.parametrize(("words", "wanted"), [((), True), (("--no-mouse",), False)])

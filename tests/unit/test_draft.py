@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from noroshi.console.app import drafts
@@ -16,6 +23,7 @@ from noroshi.store.views import State
 
 NODES = ("db1", "db2")
 NEW = Base(None, 0, None)
+KEPT = Draft("demo", "one", "event", 3, "events: []\n", 5)
 ONE = Definition(name="one", kind="event", event="raid/**", state=("ERROR",), notify=(Destination(1, "db1"),))
 
 
@@ -62,18 +70,107 @@ def test_a_difference_is_that_of_the_text_and_empty_where_nothing_differs() -> N
     assert all(line.startswith("- ") for line in difference(ONE, None))
 
 
-def test_a_draft_is_kept_for_its_owner_alone_and_damage_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    kept = Draft("demo", "one", "event", 3, "events: []\n", 5)
-    drafts.keep(kept)
-    (file,) = (tmp_path / "noroshi" / "drafts").iterdir()
+    return tmp_path / "noroshi" / "drafts"
+
+
+def test_a_draft_is_kept_for_its_owner_alone_and_damage_is_none(state_home: Path) -> None:
+    claim = drafts.claim("demo", "one", "event")
+    claim.keep(KEPT)
+    file = state_home / next(each.name for each in state_home.iterdir() if each.suffix == ".json")
     assert file.stat().st_mode & 0o777 == 0o600
-    assert drafts.find("demo", "one", "event") == kept
-    assert drafts.find("demo", None, "event") is drafts.find("other", "one", "event") is None
+    assert claim.find() == KEPT
+    for other in (("demo", None, "event"), ("other", "one", "event")):
+        apart = drafts.claim(*other)
+        assert apart.find() is None
+        apart.end()
     file.write_bytes(b"{\xff")
-    assert drafts.find("demo", "one", "event") is None
-    drafts.drop("demo", "one", "event")
-    drafts.drop("demo", "one", "event")
-    assert not file.exists()
+    assert claim.find() is None
+    claim.end(forget=True)
+    claim.end(forget=True)
+    assert list(state_home.iterdir()) == []
+
+
+def test_two_editors_at_a_time_have_a_draft_each_and_none_is_lost(state_home: Path) -> None:
+    first, second = drafts.claim("demo", "one", "event"), drafts.claim("demo", "one", "event")
+    first.keep(KEPT)
+    second.keep(msgspec.structs.replace(KEPT, text="theirs"))
+    assert first.find() == KEPT
+    assert (first.elsewhere(), second.elsewhere()) == ((os.getpid(),), (os.getpid(),))
+    first.end()
+    assert second.elsewhere() == ()
+    third = drafts.claim("demo", "one", "event")
+    assert third.find() == KEPT, "the one that was left is offered again, the one in use is not"
+    third.end(forget=True)
+    second.end()
+    again = drafts.claim("demo", "one", "event")
+    assert again.find() == msgspec.structs.replace(KEPT, text="theirs")
+    again.end(forget=True)
+
+
+def test_after_its_end_a_claim_writes_and_removes_nothing(state_home: Path) -> None:
+    """A check that is still under way in another thread comes too late."""
+    first = drafts.claim("demo", "one", "event")
+    first.end(forget=True)
+    second = drafts.claim("demo", "one", "event")
+    second.keep(KEPT)
+    first.keep(msgspec.structs.replace(KEPT, text="late"))
+    first.end(forget=True)
+    assert second.find() == KEPT
+    second.end(forget=True)
+
+
+def test_a_console_that_was_killed_leaves_its_draft_to_the_next(state_home: Path) -> None:
+    with editing_elsewhere() as other:
+        mine = drafts.claim("demo", "one", "event")
+        assert mine.find() is None
+        assert mine.elsewhere() == (other.pid,)
+        other.kill()
+        other.wait()
+        assert mine.elsewhere() == ()
+        mine.end()
+    left = drafts.claim("demo", "one", "event")
+    assert left.find() == KEPT
+    left.end(forget=True)
+
+
+def test_a_claim_that_nobody_took_is_free_again(state_home: Path) -> None:
+    drafts.claim("demo", "one", "event").keep(KEPT)
+    gc.collect()
+    assert drafts.claim("demo", "one", "event").find() == KEPT
+
+
+def test_where_no_draft_can_be_kept_the_claim_says_why(state_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = [drafts.claim("demo", "one", "event") for _ in range(drafts.MOST)]
+    with pytest.raises(OSError, match="8 editors have it open"):
+        drafts.claim("demo", "one", "event").keep(KEPT)
+    for claim in claims:
+        claim.end()
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    nowhere = drafts.claim("demo", "one", "event")
+    assert (nowhere.find(), nowhere.elsewhere()) == (None, ())
+    with pytest.raises(OSError, match="/proc/nowhere"):
+        nowhere.keep(KEPT)
+    nowhere.end(forget=True)
+
+
+@contextmanager
+def editing_elsewhere() -> Iterator[subprocess.Popen[str]]:
+    """Another console of this operator, that has kept KEPT and goes on."""
+    program = (
+        "from noroshi.console.app import drafts; import sys\n"
+        "claim = drafts.claim('demo', 'one', 'event')\n"
+        f"claim.keep(drafts.Draft(*{tuple(getattr(KEPT, name) for name in KEPT.__struct_fields__)!r}))\n"
+        "print('kept', flush=True); sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "kept\n"
+            yield process
+        finally:
+            process.kill()

@@ -8,9 +8,7 @@ from functools import partial
 from typing import ClassVar
 
 import msgspec
-from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.widget import Widget
 
 from noroshi.console.app.definition_detail import compared, definition_lines, kept_draft, tested_lines
 from noroshi.console.app.definition_jobs import (
@@ -33,14 +31,13 @@ from noroshi.console.app.definition_jobs import (
 )
 from noroshi.console.app.definition_rows import Rows, build
 from noroshi.console.app.draft import copy_of, difference, template
-from noroshi.console.app.filtering import TextFilter, parse_text
+from noroshi.console.app.drafts import Draft
 from noroshi.console.app.messages import Answered
-from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.choice import ChoiceScreen
 from noroshi.console.app.screens.editor import EditorScreen
+from noroshi.console.app.screens.filtered import FilteredScreen
 from noroshi.console.app.screens.text import TextScreen
 from noroshi.console.app.screens.versions import VersionsScreen
-from noroshi.console.app.widgets.bars import Prompt
 from noroshi.console.app.widgets.definition_table import DefinitionTable
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.text_view import Line
@@ -57,10 +54,11 @@ ASKING = frozenset({"remove", "test"})
 """Actions that need a coordinator at once; an edit can be prepared without."""
 
 
-class DefinitionsScreen(NoroshiScreen):
+class DefinitionsScreen(FilteredScreen):
     """Who is told of what."""
 
     TITLE = "DEFINITIONS"
+    FILTER_HINT = "text, or !text for definitions without it"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "edit", "Edit"),
         Binding("a", "add", "Add"),
@@ -92,18 +90,14 @@ class DefinitionsScreen(NoroshiScreen):
         ("/", "show only definitions with this text; !text only those without; Esc clears"),
         ("✖ LEFT", "the node is not in cluster.yaml any more: no answer would come"),
     )
+    table: DefinitionTable
 
     def __init__(self) -> None:
         super().__init__()
         self.table = DefinitionTable()
         self._heads: tuple[VersionRow, ...] | None = None
-        self._wanted = TextFilter()
-        self._typed = ""
         self._shown = Rows((), 0, 0, 0)
         self._tested = self._goal = self._refused = ""
-
-    def body(self) -> Widget:
-        return self.table
 
     def on_mount(self) -> None:
         self._ask("permission", permission)
@@ -112,7 +106,7 @@ class DefinitionsScreen(NoroshiScreen):
 
     def show_picture(self, picture: Picture) -> None:
         self._ask("definitions", heads)
-        self._again()
+        self.show_again()
 
     def tick(self) -> None:
         self.table.tick(self.console.now, self.console.face)
@@ -128,7 +122,7 @@ class DefinitionsScreen(NoroshiScreen):
             case Heads(rows):
                 if rows != self._heads:
                     self._heads = rows
-                    self._again()
+                    self.show_again()
             case Permission(refused):
                 self._refused = refused
                 self._show_state()
@@ -152,7 +146,7 @@ class DefinitionsScreen(NoroshiScreen):
 
     def stand_on(self, name: str) -> None:
         """Stand on this definition, also where a filter hid it, as soon as it is listed."""
-        self._filter("")
+        self.filter("")
         if not self.table.go_to(name):
             self._goal = name
 
@@ -164,25 +158,22 @@ class DefinitionsScreen(NoroshiScreen):
     def _ask(self, key: str, steps: Steps) -> None:
         self.console.asker.submit(key, answering(self, key, steps))
 
-    def _again(self) -> None:
+    def show_again(self) -> None:
         picture, leadership = self.console.picture, self.console.leadership
         if picture is None or self._heads is None:
             return
         own = leadership.leader.node if leadership and leadership.held and leadership.leader else None
         states = {node.node: node.state for node in picture.status.nodes}
-        self._shown = build(self._heads, states, own, self._wanted)
-        self.table.show(self._shown, self.console.now, self.console.face, self._wanted)
+        self._shown = build(self._heads, states, own, self.wanted)
+        self.table.show(self._shown, self.console.now, self.console.face, self.wanted)
         if self._goal and self.table.go_to(self._goal):
             self._goal = ""
         self._show_state()
 
     def _show_state(self) -> None:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        if self._wanted.text:
-            line.append(f" filter {visible(self._typed)}: {self._shown.matched} of {self._shown.total}", "bold")
-            line.append("  Esc shows all")
-        elif self._heads is not None and not self._heads:
-            line.append(" no definitions yet: nobody is told of anything; 'a' adds one")
+        line = self.filter_line(self._shown.matched, self._shown.total)
+        if not self.wanted.text and self._heads is not None and not self._heads:
+            line.append(" no definitions: nobody is told; 'a' adds one")
         if self._shown.strangers:
             some = "1 definition names" if self._shown.strangers == 1 else f"{self._shown.strangers} definitions name"
             line.append(f"  ✖ {some} a node that left", "bold")
@@ -219,12 +210,6 @@ class DefinitionsScreen(NoroshiScreen):
         return next((head for head in self._heads or () if head.name == name), None)
 
     # --- actions ----------------------------------------------------------------------------------------------------
-
-    def action_filter(self) -> None:
-        self.prompt("filter", "/", self._typed, "text, or !text for definitions without it")
-
-    def action_back(self) -> None:
-        self._filter("")
 
     def action_next(self, step: int) -> None:
         self.table.next_definition(step)
@@ -340,10 +325,15 @@ class DefinitionsScreen(NoroshiScreen):
     # --- editing ----------------------------------------------------------------------------------------------------
 
     def _opened(self, found: Opened) -> None:
-        if found.draft is None or found.draft.text == self._first_text(found):
+        if self.console.screen is not self:  # asked for twice, or something else was opened meanwhile
+            found.claim.end()
+        elif found.draft is None or found.draft.text == self._first_text(found):
             self._open(found, "")
-            return
-        lines = kept_draft(found.draft, found.base, self.console.now, self.console.face)
+        else:
+            self._offer(found, found.draft)
+
+    def _offer(self, found: Opened, draft: Draft) -> None:
+        lines = kept_draft(draft, found.base, self.console.now, self.console.face)
         choices = (("c", "continue it"), ("b", "begin anew"))
         question = "A DRAFT of yours is kept   c: continue it   b: begin anew   Esc: neither"
         self.console.push_screen(ChoiceScreen(question, lines, choices, "neither"), partial(self._with_draft, found))
@@ -351,6 +341,8 @@ class DefinitionsScreen(NoroshiScreen):
     def _with_draft(self, found: Opened, chosen: str | None) -> None:
         if chosen:
             self._open(found, chosen)
+        else:
+            found.claim.end()
 
     def _open(self, found: Opened, chosen: str) -> None:
         self.console.push_screen(EditorScreen(found, self._first_text(found), continued=chosen == "c"))
@@ -364,19 +356,3 @@ class DefinitionsScreen(NoroshiScreen):
             return copy_of(one)
         text = template("log" if found.kind == "log" else "event", found.first_node)
         return text if found.base.name is None else text.replace("new-definition", flow(found.base.name))
-
-    # --- messages ---------------------------------------------------------------------------------------------------
-
-    def on_prompt_edited(self, event: Prompt.Edited) -> None:
-        event.stop()
-        self._filter(event.text)
-
-    def on_prompt_closed(self, event: Prompt.Closed) -> None:
-        event.stop()
-        self.prompt_ended()
-        self._filter(event.text if event.accepted else "")
-        self.table.focus()
-
-    def _filter(self, typed: str) -> None:
-        self._typed, self._wanted = typed, parse_text(typed)
-        self._again()

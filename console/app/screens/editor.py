@@ -18,7 +18,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import TextArea
 
-from noroshi.console.app import drafts
 from noroshi.console.app.definition_detail import compared, conflict_lines, problem_line
 from noroshi.console.app.definition_jobs import (
     Conflict,
@@ -30,7 +29,6 @@ from noroshi.console.app.definition_jobs import (
     Steps,
     answering,
     checking,
-    forgetting,
     saving,
 )
 from noroshi.console.app.draft import Base, Checked, difference
@@ -74,11 +72,11 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
     ]
     HINTS = TYPING
     HELP_LINES = (
-        ("Esc", "from typing to the keys below; Enter or i: type on"),
+        ("Esc", "from typing to the keys below"),
+        ("i  Enter", "type on; Enter on a problem goes to its line"),
         ("s  Ctrl+S", "save: the difference is shown first"),
         ("z  Ctrl+Z", "undo"),
         ("Z  Ctrl+Y", "redo"),
-        ("Enter", "on a problem: go to its line"),
         ("j k  arrows", "scroll the pane"),
         ("q  Esc", "leave; what was typed is kept as a draft until it is saved or discarded"),
         ("", "comments are for you alone: the cluster keeps what the text means"),
@@ -98,6 +96,7 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         self._told: tuple[str, ...] = ()
         self._kept = self.text.text
         self._not_kept = ""
+        self._elsewhere: tuple[int, ...] = ()
         self._save_when_checked = self._saving = self._given_up = False
 
     def compose(self) -> ComposeResult:
@@ -114,6 +113,7 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
     def on_unmount(self) -> None:
         """However it ends: what is typed and not saved is still there next time."""
         self.keep_draft()
+        self._found.claim.end()
 
     @property
     def unsaved(self) -> bool:
@@ -141,7 +141,7 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
     def _check(self) -> None:
         text = self.text.text
         keep, self._kept = self.unsaved and text != self._kept, text
-        self._ask("check", checking(self._draft(), self._base, keep=keep))
+        self._ask("check", checking(self._draft(), self._base, self._found.claim, keep=keep))
 
     def _draft(self) -> Draft:
         found = self._found
@@ -153,8 +153,9 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
     def on_answered(self, event: Answered) -> None:
         """What this screen asked for; a check of a text that was changed since is passed over."""
         match event.answer:
-            case DraftChecked(checked, not_kept):
+            case DraftChecked(checked, not_kept, elsewhere):
                 self._not_kept = not_kept
+                self._see_elsewhere(elsewhere)
                 if checked.text == self.text.text:
                     self._checked = checked
                     self._told = () if checked.definition is None else self._told
@@ -174,6 +175,13 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
             case Failed(_, what):
                 self._saving = False
                 self._not_saved(what)
+
+    def _see_elsewhere(self, processes: tuple[int, ...]) -> None:
+        """Drafts are apart, and a save on top of another is a conflict: nothing is lost, but one would like to know."""
+        if processes and not self._elsewhere:
+            self.say("another console of yours edits this too; each keeps a draft of its own")
+        self._elsewhere = processes
+        self._show_title()
 
     def _not_saved(self, what: str) -> None:
         lines = [Line(visible(line)) for line in what.splitlines()]
@@ -205,6 +213,8 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
             line.append("  unsaved" if self.unsaved else "  unchanged")
         if self.unsaved and self._not_kept:
             line.append(f"  NO DRAFT IS KEPT: {visible(self._not_kept)}", "bold")
+        if self._elsewhere:
+            line.append(f"  ALSO OPEN in process {', '.join(map(str, self._elsewhere))}", "bold")
         if not self.console.led:
             line.append("  NO COORDINATOR: saving waits for one", "bold")
         self.title_bar.show(line)
@@ -300,12 +310,9 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         console.call_later(console.definition_saved, what)
 
     def _drop_draft(self) -> None:
-        """By the thread that keeps it too, so that a check under way does not bring it back."""
+        """A check under way does not bring it back."""
         self._given_up = True
-        forget = partial(drafts.drop, self._found.cluster, self._found.base.name, self._found.kind)
-        self.console.asker.cancel("check")
-        self._ask("draft", forgetting(forget))
-        forget()
+        self._found.claim.end(forget=True)
 
     # --- somebody else was faster -------------------------------------------------------------------------------------
 
@@ -374,6 +381,6 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         if not self.unsaved:
             return
         try:
-            drafts.keep(self._draft())
-        except (OSError, RuntimeError) as error:
+            self._found.claim.keep(self._draft())
+        except OSError as error:
             self._not_kept = str(error)

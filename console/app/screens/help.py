@@ -21,6 +21,11 @@ EVERYWHERE: Lines = (
     (":  Ctrl+P", "commands by name; go to a node"),
     ("?  q", "this help; quit"),
 )
+ABOVE: Lines = (
+    ("t", "times in UTC or local"),
+    ("?", "this help"),
+)
+"""On a screen that lies above those: its own keys lead out of it first."""
 SHAPES: Lines = (
     ("✖", "DOWN, ERROR: trouble now"),
     ("◐ ▲ ?", "SUSPECT, DEGRADED; WARNING; UNKNOWN"),
@@ -37,13 +42,13 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark", "dismiss", "Close"),
     ]
 
-    def __init__(self, title: str, lines: Lines) -> None:
+    def __init__(self, title: str, lines: Lines, *, standing: bool) -> None:
         super().__init__()
-        self._title, self._lines = title, lines
+        self._title, self._lines = title, (*lines, ("", ""), *(EVERYWHERE if standing else ABOVE))
 
     def compose(self) -> ComposeResult:
         yield Bar(id="header")
-        yield DetailView([*self._lines, ("", ""), *EVERYWHERE, ("", ""), *SHAPES])
+        yield DetailView([*self._lines, ("", ""), *SHAPES])
         yield KeyBar((("Esc", "close"),))
 
     def on_mount(self) -> None:

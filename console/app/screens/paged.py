@@ -149,7 +149,7 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
             line.append(f"  {self._search.told(self._dense.bounds)}", "bold")
             line.append(" in context" if self._in_context else "")
         elif view.following:
-            line.append(f"  {total:,} {self.table.noun}")
+            line.append(f"  {total:,} {self.table.one if total == 1 else self.table.noun}")
         if self._sought:
             line.append(f"  looking for {self._sought}, Esc stops", "bold")
         line.append(self.more_state())

@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.widget import Widget
 
 from noroshi.console.app.detail import TERMS, event_job, node_detail, state_detail, terms_job
-from noroshi.console.app.filtering import TextFilter, parse_text
-from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.detail import DetailScreen
+from noroshi.console.app.screens.filtered import FilteredScreen
 from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build
-from noroshi.console.app.widgets.bars import Prompt
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.state_table import StateTable
 from noroshi.console.output import iso, state_json
 from noroshi.console.queries import Picture
-from noroshi.console.sanitise import escaped_json, visible
+from noroshi.console.sanitise import escaped_json
 
 
-class StatusScreen(NoroshiScreen):
+class StatusScreen(FilteredScreen):
     """The table of fig. 4."""
 
     TITLE = "STATUS"
+    FILTER_HINT = "text, or !text for rows without it"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "trouble(1)", "Trouble"),
         Binding("E", "trouble(-1)", "Previous trouble"),
@@ -53,41 +50,31 @@ class StatusScreen(NoroshiScreen):
         ("o", "list or fold the healthy rows of long groups"),
         ("/", "show only rows with this text; !text only those without; Esc clears"),
     )
+    table: StateTable
 
     def __init__(self) -> None:
         super().__init__()
         self.table = StateTable()
-        self._wanted = TextFilter()
-        self._typed = ""
         self._fold = True
         self._shown = Rows((), 0, 0)
 
-    def body(self) -> Widget:
-        return self.table
-
     def show_picture(self, picture: Picture) -> None:
-        self._shown = build(picture.status, self._wanted, self._fold)
-        self.table.show(self._shown, self.console.now, self.console.face, self._wanted)
+        self._shown = build(picture.status, self.wanted, self._fold)
+        self.table.show(self._shown, self.console.now, self.console.face, self.wanted)
         self._show_state()
+
+    def show_again(self) -> None:
+        if self.console.picture is not None:
+            self.show_picture(self.console.picture)
 
     def tick(self) -> None:
         self.table.tick(self.console.now, self.console.face)
 
     def _show_state(self) -> None:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        if self._wanted.text:
-            line.append(f" filter {visible(self._typed)}: {self._shown.matched} of {self._shown.total}", "bold")
-            line.append("  Esc shows all")
-        self.state_bar.show(line)
-        self.state_bar.display = bool(self._wanted.text)
+        self.state_bar.show(self.filter_line(self._shown.matched, self._shown.total))
+        self.state_bar.display = bool(self.wanted.text)
 
     # --- actions ------------------------------------------------------------------------------------------------
-
-    def action_filter(self) -> None:
-        self.prompt("filter", "/", self._typed, "text, or !text for rows without it")
-
-    def action_back(self) -> None:
-        self._filter("")
 
     def action_trouble(self, step: int) -> None:
         if not self.table.next_trouble(step):
@@ -95,7 +82,7 @@ class StatusScreen(NoroshiScreen):
 
     def action_fold(self) -> None:
         self._fold = not self._fold
-        self._again()
+        self.show_again()
 
     def action_log_of_node(self) -> None:
         row = self.table.current
@@ -118,7 +105,7 @@ class StatusScreen(NoroshiScreen):
         """Stand on the row with this key, also where a filter or folding hid it."""
         if not self.table.go_to(key):
             self._fold = False
-            self._filter("")
+            self.filter("")
             if not self.table.go_to(key):
                 self.say("there is no such row any more")
 
@@ -149,23 +136,6 @@ class StatusScreen(NoroshiScreen):
             return
         self.console.push_screen(DetailScreen(f"event {name}", fields, name))
         self.console.fetcher.submit("detail", event_job(name))
-
-    def on_prompt_edited(self, event: Prompt.Edited) -> None:
-        event.stop()
-        self._filter(event.text)
-
-    def on_prompt_closed(self, event: Prompt.Closed) -> None:
-        event.stop()
-        self.prompt_ended()
-        self._filter(event.text if event.accepted else "")
-
-    def _filter(self, typed: str) -> None:
-        self._typed, self._wanted = typed, parse_text(typed)
-        self._again()
-
-    def _again(self) -> None:
-        if self.console.picture is not None:
-            self.show_picture(self.console.picture)
 
 
 __all__ = ["StatusScreen"]

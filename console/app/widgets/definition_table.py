@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual import events
 
 from noroshi.console.app.definition_rows import (
     LEFT,
@@ -22,7 +21,7 @@ from noroshi.console.app.definition_rows import (
 from noroshi.console.app.filtering import TextFilter
 from noroshi.console.app.state_rows import shown
 from noroshi.console.app.widgets.cells import cut
-from noroshi.console.app.widgets.line_view import LineView
+from noroshi.console.app.widgets.keyed_table import KeyedTable
 from noroshi.console.app.widgets.state_table import WIDE
 from noroshi.console.severity import Severity, shape_of
 from noroshi.console.times import Clockface, age
@@ -66,7 +65,7 @@ def fit_columns(rows: tuple[Row, ...], width: int, time_width: int) -> Columns:
     return Columns(name, max(0, room - name - _GAP), version, author, ages, time, min(node, _NODE_MOST))
 
 
-class DefinitionTable(LineView):
+class DefinitionTable(KeyedTable[Row]):
     """Shows `Rows`; every row of a definition leads to it."""
 
     def __init__(self) -> None:
@@ -83,8 +82,7 @@ class DefinitionTable(LineView):
         changed = (rows, face, highlight) != (self._rows, self._face, self._highlight)
         self._rows, self._now, self._face, self._highlight = rows, now, face, highlight
         if changed:
-            self._fit()
-            self.set_extent(self.size.width)
+            self.refit()
             self._keep_cursor(at)
             self.refresh()
 
@@ -93,17 +91,12 @@ class DefinitionTable(LineView):
         before = [self._age(row, self._now) for row in self.rows]
         refit, self._now, self._face = face != self._face, now, face
         if refit or before != [self._age(row, now) for row in self.rows]:
-            self._fit()
+            self.fit()
             self.refresh()
 
     @property
     def rows(self) -> tuple[Row, ...]:
         return self._rows.rows
-
-    @property
-    def current(self) -> Row | None:
-        """The row under the cursor."""
-        return self.rows[self.cursor] if self.cursor is not None and self.cursor < len(self.rows) else None
 
     @property
     def current_name(self) -> str | None:
@@ -113,7 +106,7 @@ class DefinitionTable(LineView):
 
     def go_to(self, name: str) -> bool:
         """Stand on the definition of this name, if it is listed."""
-        found = next((at for at, row in enumerate(self.rows) if row.key == f"definition {name}"), None)
+        found = self.place_of(f"definition {name}")
         if found is not None:
             self.place_cursor(found)
             self._show_destinations(found)
@@ -129,10 +122,6 @@ class DefinitionTable(LineView):
             self.place_cursor(found)
             self._show_destinations(found)
 
-    @property
-    def row_count(self) -> int:
-        return len(self.rows)
-
     def is_selectable(self, y: int) -> bool:
         return not isinstance(self.rows[y], Heading)
 
@@ -145,15 +134,6 @@ class DefinitionTable(LineView):
             text.stylize(self.style_of("match"), *span)
         return text
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._fit()
-        self.set_extent(self.size.width)
-        self.refresh()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self.refresh()
-
     def _show_destinations(self, at: int) -> None:
         """Scroll so that what belongs to the definition is seen too, where it fits below it."""
         last = at
@@ -162,16 +142,16 @@ class DefinitionTable(LineView):
         height = self.scrollable_content_region.height
         self.bring_on_screen(min(last, at + max(0, height - 1)))
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
         heads = [row.head for row in self.rows if isinstance(row, DefinitionRow)]
         time = max((len(self._face.short(head.created_at, self._now)) for head in heads), default=0)
         self._columns = fit_columns(self.rows, self.scrollable_content_region.width, max(4, time))
 
     def _keep_cursor(self, at: Row | None) -> None:
         name = at.name if isinstance(at, DefinitionRow | DestinationRow) else None
-        keys = [at.key if at else "", f"definition {name}"]
-        places = {row.key: y for y, row in enumerate(self.rows)}
-        found = next((places[key] for key in keys if key in places), None)
+        found = self.place_of(at.key) if at else None
+        if found is None:
+            found = self.place_of(f"definition {name}")
         if found is None:
             found = self._selectable(self.cursor or 0, 1)
         self.cursor = found

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual import events
 
 from noroshi.console.app.filtering import TextFilter
 from noroshi.console.app.state_rows import Folded, Heading, NodeRow, Row, Rows, StateRow, shown, troubles
 from noroshi.console.app.widgets.cells import cut
-from noroshi.console.app.widgets.line_view import LineView
+from noroshi.console.app.widgets.keyed_table import KeyedTable
 from noroshi.console.times import Clockface, age
 
 WIDE = 120
@@ -53,7 +52,7 @@ def fit_columns(rows: tuple[Row, ...], width: int, time_width: int) -> Columns:
     return Columns(state, event, max(0, room - event - _GAP), node, time, count=count)
 
 
-class StateTable(LineView):
+class StateTable(KeyedTable[Row]):
     """Shows `Rows`; the ages in it are those of the last `show` or `tick`."""
 
     def __init__(self) -> None:
@@ -67,11 +66,10 @@ class StateTable(LineView):
 
     def show(self, rows: Rows, now: int, face: Clockface, highlight: TextFilter) -> None:
         """Show these rows; the cursor stays on what it was on."""
-        at = None if self.cursor is None else self._row_at(self.cursor)
+        at = self.current
         before, self._rows = self._rows, rows
         self._now, self._face, self._highlight = now, face, highlight
-        self._fit()
-        self.set_extent(self.size.width)
+        self.refit()
         self._keep_cursor(at.key if at else None)
         if len(before.rows) != len(rows.rows):
             self._painted.clear()
@@ -82,13 +80,8 @@ class StateTable(LineView):
         """Time goes on, or is shown otherwise: repaint the ages and instants that changed."""
         refit, self._now, self._face = face != self._face, now, face
         if refit:
-            self._fit()
+            self.fit()
         self._repaint_changed()
-
-    @property
-    def current(self) -> Row | None:
-        """The row under the cursor."""
-        return None if self.cursor is None else self._row_at(self.cursor)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -96,11 +89,10 @@ class StateTable(LineView):
 
     def go_to(self, key: str) -> bool:
         """Stand on the row with this key, if it is listed."""
-        for at, row in enumerate(self.rows):
-            if row.key == key:
-                self.place_cursor(at)
-                return True
-        return False
+        at = self.place_of(key)
+        if at is not None:
+            self.place_cursor(at)
+        return at is not None
 
     def next_trouble(self, step: int) -> bool:
         """Move to the next row that tells of trouble, round and round; False when there is none."""
@@ -112,10 +104,6 @@ class StateTable(LineView):
         self.place_cursor(ahead[0] if step > 0 else ahead[-1])
         return True
 
-    @property
-    def row_count(self) -> int:
-        return len(self.rows)
-
     def is_selectable(self, y: int) -> bool:
         return not isinstance(self.rows[y], Heading)
 
@@ -123,19 +111,7 @@ class StateTable(LineView):
         text = self._painted[y] = self._make(y)
         return text
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._fit()
-        self.set_extent(self.size.width)
-        self.refresh()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self.refresh()
-
-    def _row_at(self, y: int) -> Row | None:
-        return self.rows[y] if y < len(self.rows) else None
-
-    def _fit(self) -> None:
+    def fit(self) -> None:
         oldest = min((row.row.observed_at for row in self.rows if isinstance(row, StateRow)), default=self._now)
         time = max(len("LAST REPORTED"), len(self._face.short(oldest, self._now)))
         self._columns = fit_columns(self.rows, self.scrollable_content_region.width, time)
@@ -144,7 +120,7 @@ class StateTable(LineView):
         if key is None:
             self.cursor = self._selectable(0, 1)
             return
-        at = next((at for at, row in enumerate(self.rows) if row.key == key), None)
+        at = self.place_of(key)
         if at is None:
             self.cursor = self._selectable(self.cursor or 0, -1)
         elif at != self.cursor:
