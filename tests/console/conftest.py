@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 from filling import SECOND, Run, definitions_story, fill, layout_of, make_cluster, story
+from terminals import plain_environment
 
 from noroshi.console.main import main
 
@@ -72,8 +72,8 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 
     def run(*words: str) -> str:
         base = ["tmux", "-S", socket, "-f", "/dev/null"]
-        # os.environ without what readline, which pytest loads, puts in the environment behind Python's back: COLUMNS
-        return subprocess.run([*base, *words], capture_output=True, text=True, check=False, env={**os.environ}).stdout
+        environment = plain_environment()
+        return subprocess.run([*base, *words], capture_output=True, text=True, check=False, env=environment).stdout
 
     yield run
     run("kill-server")

@@ -18,7 +18,14 @@ from pathlib import Path
 from waiting import wait_until
 
 COMMAND = (sys.executable, "-m", "noroshi.console.main", "console")
-PLAIN = ("NO_COLOR", "TMUX", "SSH_CONNECTION", "COLORFGBG", "COLORTERM", "TEXTUAL_FPS")
+PLAIN = ("NO_COLOR", "TMUX", "SSH_CONNECTION", "COLORFGBG", "COLORTERM", "TEXTUAL_FPS", "COLUMNS", "LINES")
+"""Not passed on. COLUMNS and LINES stand above what the terminal says: readline, which pytest loads, puts them in the
+environment behind Python's back, and pytest's workers inherit them."""
+
+
+def plain_environment() -> dict[str, str]:
+    """Our own without what a plain terminal does not have."""
+    return {name: value for name, value in os.environ.items() if name not in PLAIN}
 
 
 class Terminal:
@@ -64,13 +71,12 @@ def on_terminal(
     """A command on a pty of this size, in an environment of a plain xterm."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    inherited = {name: value for name, value in os.environ.items() if name not in PLAIN}
     process = subprocess.Popen(
         command,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=inherited | {"TERM": "xterm-256color"} | (environment or {}),
+        env=plain_environment() | {"TERM": "xterm-256color"} | (environment or {}),
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
