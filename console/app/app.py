@@ -132,8 +132,8 @@ class NoroshiApp(App[None]):
         self._see(event.picture.status.leadership, self.now)
         for screen in self._mounted():
             screen.show_picture(event.picture)
-        if isinstance(self.screen, DetailScreen) and self.screen.renewal is not None:
-            self.fetcher.submit("detail", self.screen.renewal)
+        if isinstance(front := self._front, DetailScreen) and front.renewal is not None:
+            self.fetcher.submit("detail", front.renewal)
         self._show_bars()
 
     def on_leadership_seen(self, event: LeadershipSeen) -> None:
@@ -179,7 +179,7 @@ class NoroshiApp(App[None]):
         self.say(f"{event.size:,} characters sent to {event.way}")
 
     def on_detail_read(self, event: DetailRead) -> None:
-        screen = self.screen
+        screen = self._front
         if not isinstance(screen, DetailScreen) or screen.key != event.key:
             return
         if event.line is not None:
@@ -208,7 +208,7 @@ class NoroshiApp(App[None]):
 
     def say(self, text: str) -> None:
         """Tell something in passing, on whatever is in front; `text` is safe."""
-        for bar in self.screen.query(KeyBar):
+        for bar in self._front.query(KeyBar) if self._front else ():
             bar.tell(text)
 
     # --- what the operator wants ------------------------------------------------------------------------------------
@@ -337,6 +337,11 @@ class NoroshiApp(App[None]):
 
     def _editors(self) -> list[EditorScreen]:
         return [screen for screen in self.screen_stack if isinstance(screen, EditorScreen)]
+
+    @property
+    def _front(self) -> Screen[Any] | None:
+        """The screen in front; None once the app ends, when what the threads have told may still come in."""
+        return self.screen_stack[-1] if self.screen_stack else None
 
     @property
     def _standing(self) -> bool:

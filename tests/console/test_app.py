@@ -13,6 +13,7 @@ from pilots import Console, console
 from noroshi.console import app as entry
 from noroshi.console.app import prepare_environment, run_console
 from noroshi.console.app.app import NoroshiApp
+from noroshi.console.app.messages import DetailRead, PictureRead, RowsSaved
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
@@ -198,6 +199,24 @@ def test_q_quits_and_the_threads_end(filled: Path) -> None:
         for thread in threads:
             thread.join(10)
             assert not thread.is_alive()
+
+    asyncio.run(run())
+
+
+def test_what_is_read_while_it_ends_is_passed_over(filled: Path) -> None:
+    """A picture that was under way when the operator quit: no screen is left to show it."""
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            assert (picture := shown.app.picture) is not None
+            stack, kept = shown.app._screen_stack, [*shown.app._screen_stack]
+            stack.clear()  # as Textual does first
+            try:
+                shown.app.on_picture_read(PictureRead(picture))
+                shown.app.on_detail_read(DetailRead("event server/db2"))
+                shown.app.on_rows_saved(RowsSaved("file", "1 line"))
+            finally:
+                stack.extend(kept)
 
     asyncio.run(run())
 
