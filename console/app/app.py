@@ -192,6 +192,8 @@ class NoroshiApp(App[None]):
             screen.show(screen.fields + past(event.events, self.face))
 
     def on_answered(self, event: Answered) -> None:
+        if self._front is None:
+            return
         if isinstance(event.screen, DefinitionsScreen | EditorScreen | VersionsScreen) and event.screen.is_attached:
             event.screen.on_answered(event)
 

@@ -13,7 +13,8 @@ from pilots import Console, console
 from noroshi.console import app as entry
 from noroshi.console.app import prepare_environment, run_console
 from noroshi.console.app.app import NoroshiApp
-from noroshi.console.app.messages import DetailRead, PictureRead, RowsSaved
+from noroshi.console.app.definition_jobs import Rehearsed
+from noroshi.console.app.messages import Answered, DetailRead, PictureRead, RowsSaved
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
@@ -25,6 +26,7 @@ from noroshi.console.app.screens.status import StatusScreen
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.severity import severity_of
 from noroshi.store.errors import ConfigError, NoroshiError
+from noroshi.store.model import Definition
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
@@ -208,13 +210,18 @@ def test_what_is_read_while_it_ends_is_passed_over(filled: Path) -> None:
 
     async def run() -> None:
         async with console(filled) as shown:
-            assert (picture := shown.app.picture) is not None
+            await shown.press("4")
+            picture = shown.app.picture
+            assert picture is not None
             stack, kept = shown.app._screen_stack, [*shown.app._screen_stack]
             stack.clear()  # as Textual does first
             try:
                 shown.app.on_picture_read(PictureRead(picture))
                 shown.app.on_detail_read(DetailRead("event server/db2"))
                 shown.app.on_rows_saved(RowsSaved("file", "1 line"))
+                shown.app.on_answered(
+                    Answered(shown.app.definitions_screen, Rehearsed(Definition(name="x", kind="event"), ()))
+                )
             finally:
                 stack.extend(kept)
 
