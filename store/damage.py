@@ -63,7 +63,12 @@ class Story(msgspec.Struct, frozen=True):
 def story(connection: apsw.Connection) -> Story | None:
     """How this database began, None where it was not after a loss."""
     found = meta.get(connection, BEGUN)
-    return None if found is None else msgspec.json.decode(found, type=Story)
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(found, type=Story)
+    except msgspec.DecodeError as error:
+        return Story(f"what is written of its loss cannot be read ({error})", 0)
 
 
 # --- making sure ----------------------------------------------------------------------------------------------------

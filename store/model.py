@@ -83,8 +83,8 @@ def to_json(definition: Definition) -> str:
     return _encoder.encode(definition).decode()
 
 
-def from_json(text: str) -> Definition:
-    """The inverse of `to_json`. Raises msgspec.ValidationError."""
+def from_json(text: str | bytes) -> Definition:
+    """The inverse of `to_json`. Raises msgspec.DecodeError."""
     return _decoder.decode(text)
 
 

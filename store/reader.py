@@ -133,6 +133,12 @@ class SharedReader:
         self._compare(before)
         if isinstance(error, _DISK_ERRORS):
             raise _Again(str(error), damaged=isinstance(error, _DAMAGE)) from error
+        if isinstance(error, UnicodeDecodeError):
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: UnicodeDecodeError) -> ReadFailed:
+        hint = "a coordinator that meets it mends what it needs; of what is old, ask for what lies before or behind it"
+        return ReadFailed(_WHAT, on=str(self._layout.database), why=f"text in a row is no UTF-8: {error}", hint=hint)
 
     def _check_version(self, version: int) -> int:
         if not version:

@@ -40,6 +40,7 @@ from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node
 from noroshi.store.errors import Damaged, Deposed, DiskFull, NoroshiError
 from noroshi.store.layout import Layout
+from noroshi.store.mending import mend_text
 from noroshi.store.writer import Identity, Writer
 from noroshi.store.writer_checkpoint import WAL_LIMIT
 
@@ -285,6 +286,9 @@ class Coordinator:
             self._full(items, error)
         except (NoroshiError, LinkClosed):
             raise
+        except UnicodeDecodeError as error:
+            self._desk = None
+            self._mend_text(items, error)
         except Exception as error:
             self._desk = None
             self._split(items, error)
@@ -292,6 +296,22 @@ class Coordinator:
             self._desk = desk
             self._full_until = 0.0
             self._release(turn)
+
+    def _mend_text(self, items: list[Item], error: UnicodeDecodeError) -> None:
+        """Mend what keeps the turn from being worked on, if that is it, and work on it again."""
+        try:
+            with self._watchdog.watch("mending text"), self._writer.transaction() as connection:
+                mended = ", ".join(mend_text(connection))
+        except DiskFull as full:
+            self._full(items, full)
+            return
+        if not mended:
+            self._split(items, error)
+            return
+        log.error("text in the database was no UTF-8 (%s): mended in %s", error, mended)
+        what = f"text was no UTF-8, and was mended in {mended}: look at the shared disk and the memory of this node"
+        self._kept.append(Noticed("coordinator/database", "WARNING", what))
+        self._commit(items)
 
     def _release(self, turn: Turn) -> None:
         for node, message in turn.deliveries:  # first: somebody waits for these

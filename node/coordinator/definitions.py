@@ -54,6 +54,10 @@ class DefinitionManager:
         found = {name: changes.strangers(one, self._names) for name, one in self._current.items()}
         return {name: nodes for name, nodes in found.items() if nodes}
 
+    def unreadable(self, connection: Connection) -> dict[str, str]:
+        """Each definition whose newest version cannot be read, with the reason: nothing goes by it."""
+        return table.unreadable(connection)
+
     def seed(self, connection: Connection, at: int) -> str | None:
         """On the first start of an empty database import definitions.yaml; what is wrong with it, None if nothing."""
         if meta.get(connection, SEEDED) is not None or not self._layout.definitions.exists():

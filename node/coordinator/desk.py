@@ -128,13 +128,17 @@ class Desk:
             self._seen(connection, turn, "coordinator/database", "ERROR", str(begun))
 
     def _look_at_definitions(self, connection: Connection, turn: Turn) -> None:
-        """A definition that names a node which left the cluster is told, and when it is mended (spec 7)."""
-        strangers = self.definitions.strangers()
-        for name, nodes in strangers.items():
-            what = f"not in cluster.yaml: {', '.join(nodes)}"
-            self._seen(connection, turn, f"definition/{name}", "WARNING", what)
+        """A definition that nothing can go by, or not all: it is told, and when it is mended (spec 7)."""
+        wrong = {}
+        for name, nodes in self.definitions.strangers().items():
+            wrong[f"definition/{name}"] = "WARNING", f"not in cluster.yaml: {', '.join(nodes)}"
+        for name, why in self.definitions.unreadable(connection).items():
+            what = f"set aside, its newest version cannot be read: {why}; import it again or roll it back"
+            wrong[f"definition/{name}"] = "ERROR", what
+        for event, (state, what) in wrong.items():
+            self._seen(connection, turn, event, state, what)
         for row in events.states_like(connection, "definition/"):
-            if row.state == "WARNING" and row.event.removeprefix("definition/") not in strangers:
+            if row.state in ("WARNING", "ERROR") and row.event not in wrong:
                 self._seen(connection, turn, row.event, "OK", "")
 
     def work(self, connection: Connection, turn: Turn, item: Item) -> None:

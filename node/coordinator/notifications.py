@@ -84,13 +84,15 @@ class NotificationManager:
 
     def _restore_one(self, connection: Connection, turn: Turn, row: NotificationRow) -> None:
         """One that cannot be resumed must not keep every node from leading: it is named and left as it is."""
-        pending = _pending(connection, row)
-        if pending is None:
-            return
-        self._heads[row.id] = row.definition, pending.cause.notice
         try:
+            pending = _pending(connection, row)
+            if pending is None:
+                return
+            self._heads[row.id] = row.definition, pending.cause.notice
             actions = self._engine.restore([pending], turn.now)
-        except ValueError as error:
+        except UnicodeDecodeError:  # text that can be mended (store/mending.py)
+            raise
+        except (ValueError, msgspec.DecodeError) as error:
             log.error("notification %d cannot be resumed and is left as it is: %s", row.id, error)
             return
         self._apply(connection, turn, actions)

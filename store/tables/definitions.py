@@ -1,7 +1,13 @@
-"""Definitions, every version kept; a version without a body removes the definition."""
+"""Definitions, every version kept; a version without a body removes the definition.
+
+Rules: a body that cannot be read, as a bad disk or another program leaves it, is no error here: it keeps no node from
+leading and hides no other definition. Nothing goes by it, and `unreadable` names it. Bodies are fetched as bytes: text
+that is no UTF-8 would end the whole query.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import apsw
@@ -10,10 +16,12 @@ import msgspec
 from noroshi.store import model
 from noroshi.store.model import Definition
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version; `definition` None where it removes."""
+    """One version; `definition` None where it removes, or cannot be read: then the note says so."""
 
     name: str
     version: int
@@ -24,18 +32,26 @@ class VersionRow:
 
 
 def current(connection: apsw.Connection) -> list[Definition]:
-    """The newest version of each definition that is not removed, by name."""
-    rows = connection.execute(
-        "SELECT body, max(version) FROM definitions GROUP BY name HAVING body IS NOT NULL ORDER BY name"
-    )
-    return [_with_version(str(body), int(version)) for body, version in rows]
+    """The newest version of each definition that is not removed and can be read, by name."""
+    return [row.definition for row in heads(connection) if row.definition is not None]
+
+
+def unreadable(connection: apsw.Connection) -> dict[str, str]:
+    """The names whose newest version cannot be read, and why."""
+    rows = connection.execute("SELECT name, max(version), CAST(body AS BLOB) FROM definitions GROUP BY name")
+    return {str(name): why for name, version, body in rows if (why := _decoded(body, version)[1])}
 
 
 def at_version(connection: apsw.Connection, name: str, version: int) -> Definition | None:
-    """One version of one definition; None where it never was, or removes."""
-    rows = connection.execute("SELECT body FROM definitions WHERE name = ? AND version = ?", (name, version))
+    """One version of one definition; None where it never was, removes, or cannot be read, which the log tells."""
+    rows = connection.execute(
+        "SELECT CAST(body AS BLOB) FROM definitions WHERE name = ? AND version = ?", (name, version)
+    )
     row = next(rows, None)
-    return None if row is None or row[0] is None else _with_version(str(row[0]), version)
+    definition, why = (None, "") if row is None else _decoded(row[0], version)
+    if why:
+        log.error("definition %s, version %d, cannot be read: %s", name, version, why)
+    return definition
 
 
 def newest(connection: apsw.Connection) -> dict[str, int]:
@@ -47,7 +63,8 @@ def newest(connection: apsw.Connection) -> dict[str, int]:
 def heads(connection: apsw.Connection) -> list[VersionRow]:
     """The newest version of every name that ever was, removed ones too, by name."""
     rows = connection.execute(
-        "SELECT name, max(version), body, author, created_at, note FROM definitions GROUP BY name ORDER BY name"
+        "SELECT name, max(version), CAST(body AS BLOB), author, created_at, note FROM definitions"
+        " GROUP BY name ORDER BY name"
     )
     return [_row(*row) for row in rows]
 
@@ -55,8 +72,8 @@ def heads(connection: apsw.Connection) -> list[VersionRow]:
 def versions(connection: apsw.Connection, name: str | None = None) -> list[VersionRow]:
     """Every version of one definition, or of all, in the order they were made."""
     rows = connection.execute(
-        "SELECT name, version, body, author, created_at, note FROM definitions WHERE ?1 IS NULL OR name = ?1"
-        " ORDER BY created_at, name, version",
+        "SELECT name, version, CAST(body AS BLOB), author, created_at, note FROM definitions"
+        " WHERE ?1 IS NULL OR name = ?1 ORDER BY created_at, name, version",
         (name,),
     )
     return [_row(*row) for row in rows]
@@ -76,9 +93,16 @@ def add_version(
     return version
 
 
-def _row(name: str, version: int, body: str | None, author: str, created_at: int, note: str) -> VersionRow:
-    return VersionRow(name, version, None if body is None else _with_version(body, version), author, created_at, note)
+def _row(name: str, version: int, body: bytes | None, author: str, created_at: int, note: str) -> VersionRow:
+    definition, why = _decoded(body, version)
+    return VersionRow(name, version, definition, author, created_at, f"cannot be read: {why}" if why else note)
 
 
-def _with_version(body: str, version: int) -> Definition:
-    return msgspec.structs.replace(model.from_json(body), version=version)
+def _decoded(body: bytes | None, version: int) -> tuple[Definition | None, str]:
+    """The definition, None where the version removes it; or why it cannot be read."""
+    if body is None:
+        return None, ""
+    try:
+        return msgspec.structs.replace(model.from_json(body), version=version), ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return None, str(error)

@@ -12,7 +12,8 @@ from typing import Any
 
 import apsw
 
-from noroshi.store.model import Destination, from_json
+from noroshi.store.model import Destination
+from noroshi.store.tables import definitions
 from noroshi.store.views.pages import UNCUT, as_text, cut_to
 
 
@@ -157,9 +158,8 @@ ORDER BY a.id
 _TOLD_BY = "SELECT id, status FROM notifications WHERE id > ?1 AND id <= ?1 + 1000 AND failure_of = ?1 ORDER BY id"
 
 _TO_COME = """
-SELECT d.body, coalesce((SELECT max(a.priority) FROM attempts a WHERE a.notification = o.id), 0)
-FROM notifications o CROSS JOIN definitions d ON d.name = o.definition AND d.version = o.version
-WHERE o.id = ? AND o.status = 'pending' AND o.plan IS NULL AND d.body IS NOT NULL
+SELECT o.definition, o.version, coalesce((SELECT max(a.priority) FROM attempts a WHERE a.notification = o.id), 0)
+FROM notifications o WHERE o.id = ? AND o.status = 'pending' AND o.plan IS NULL
 """
 
 
@@ -192,8 +192,9 @@ def whole_notification(connection: apsw.Connection, number: int) -> WholeNotific
 
 
 def _to_come(connection: apsw.Connection, number: int) -> tuple[Destination, ...]:
-    for body, reached in connection.execute(_TO_COME, (number,)):
-        ordered = sorted(from_json(body).notify, key=lambda one: one.priority)
+    for name, version, reached in connection.execute(_TO_COME, (number,)):
+        definition = definitions.at_version(connection, name, version)
+        ordered = sorted(definition.notify if definition else (), key=lambda one: one.priority)
         return tuple(one for one in ordered if one.priority > reached)
     return ()
 

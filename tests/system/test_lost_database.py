@@ -14,6 +14,7 @@ from noroshi.store import views
 from noroshi.store.backup import write_backup
 from noroshi.store.reader import SharedReader
 from noroshi.store.retention import used
+from noroshi.store.writer import Identity, lead
 
 pytestmark = pytest.mark.slow
 
@@ -162,3 +163,22 @@ def test_backups_are_made_and_the_size_is_kept_under_load(tmp_path: Path) -> Non
         assert kept == list(range(kept[0], count)), "the oldest go, and no other"
         assert len(running.events("probe/*")) == probes
         assert running.states().get("coordinator/backup") in (None, "OK")
+
+
+def test_rows_that_cannot_be_read_keep_nobody_from_leading(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "c", ("a",), definitions=DEFINITIONS) as running:
+        running.start()
+        running.await_up()
+        running.raise_on("a", "app/1", "ERROR", "it stopped")
+        wait_until("stored", lambda: running.states().get("app/1") == "ERROR")
+        running.stop("a")
+        spoiled = "CAST(x'7bff' AS TEXT)"
+        with lead(running.layout, Identity("a", "", b"", os.getpid())) as leader, leader.transaction() as connection:
+            for table, column in (("definitions", "body"), ("states", "supplement"), ("nodes", "name")):
+                connection.execute(f"UPDATE {table} SET {column} = {spoiled}")
+        running.start()
+        wait_until("it is told", lambda: running.states().get("coordinator/database") == "WARNING", 20)
+        assert "nodes.name" in running.events("coordinator/database")[-1].supplement
+        assert running.states()["definition/app"] == "ERROR"
+        running.raise_on("a", "app/2", "ERROR")
+        wait_until("it goes on", lambda: running.states().get("app/2") == "ERROR")
