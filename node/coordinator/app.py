@@ -340,9 +340,14 @@ class Coordinator:
                 self._kept.append(item)  # a node answers once; the rest comes again by itself
 
     def _split(self, items: list[Item], error: Exception) -> None:
-        """Something in the turn cannot be worked on: each by itself, and that one is refused."""
+        """Something in the turn cannot be worked on: each by itself, and that one is refused.
+
+        Where not even a turn without any can be worked on it is none of theirs: what is refused here is set aside by
+        its sender, so this coordinator ends instead.
+        """
         if not items:
             raise error
+        self._commit([])
         if len(items) > 1:
             for item in items:
                 self._commit([item])
