@@ -92,9 +92,17 @@ def write_automatic(layout: Layout, keep: int, step: Callable[[], None] = lambda
 
 
 def backups(layout: Layout) -> list[Path]:
-    """Every backup in the directory for them, made by whomever, the newest first. Raises OSError."""
-    found = [path for path in layout.backup.parent.glob("noroshi*.db") if path.stat().st_size]
-    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    """Every backup in the directory for them, made by whomever, the newest first. Raises OSError.
+
+    A name that leads nowhere is none: a link to a disk that is not there, a file that another node has just removed.
+    """
+    found: list[tuple[int, Path]] = []
+    for path in layout.backup.parent.glob("noroshi*.db"):
+        with suppress(FileNotFoundError):
+            there = path.stat()
+            if there.st_size:
+                found.append((there.st_mtime_ns, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def make_directory(layout: Layout) -> None:

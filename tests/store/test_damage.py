@@ -188,6 +188,17 @@ def test_a_backup_that_cannot_be_read_is_passed_over(damaged: Layout) -> None:
         assert told(leader).backup == good.name
 
 
+def test_a_name_in_the_directory_for_backups_that_leads_nowhere(damaged: Layout) -> None:
+    """A link to a disk that is not mounted now, or a file that another node removes at this moment."""
+    damaged.backup.parent.mkdir()
+    damaged.backup.with_name("noroshi-offsite.db").symlink_to("/nowhere/noroshi.db")
+    write_backup(damaged, damaged.backup)
+    assert backups(damaged) == [damaged.backup]
+    empty(damaged.database)
+    with lead_on(damaged) as leader:
+        assert leader.read(checked).serial == 1
+
+
 def test_a_damaged_backup_is_passed_over(damaged: Layout) -> None:
     good, bad = damaged.backup.with_name("noroshi-1.db"), damaged.backup.with_name("noroshi-2.db")
     good.parent.mkdir()
