@@ -32,7 +32,10 @@ _TRIES, _PAUSE = 10, 0.005
 
 
 class LockRecord(msgspec.Struct, frozen=True):
-    """Who took the role. `since_us` microseconds UTC; `machine` and `started` as in mark.Owner."""
+    """Who took the role. `since_us` microseconds UTC; `machine` and `started` as in mark.Owner.
+
+    `first`: when it did, no database had ever been finished here.
+    """
 
     node: str
     term: int
@@ -43,6 +46,7 @@ class LockRecord(msgspec.Struct, frozen=True):
     machine: str = ""
     started: int = 0
     token: str = ""
+    first: bool = False
 
 
 _encoder = msgspec.json.Encoder()

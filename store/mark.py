@@ -73,6 +73,8 @@ class Mark(msgspec.Struct, frozen=True):
     unsettled: tuple[Owner, ...] = ()
     suspect: str = ""
     """Why the owner took the database for damaged; its successor looks at the whole of it (damage.py)."""
+    first: bool = False
+    """No database was ever finished here: one that is missing is not lost."""
 
     @property
     def phase(self) -> Phase:

@@ -81,11 +81,11 @@ def take_over(layout: Layout, identity: Identity) -> Role:
         lock = RoleLock.acquire(layout)
         undo.callback(lock.close)
         led_before, previous = bool(read_fresh(layout.lock, 1)), read_lock(layout)
-        record = raise_term(layout, lock, identity)
+        record = raise_term(layout, lock, identity, nobody_led(layout, led_before, previous))
         remove_leftovers(layout)
         # only now, when no earlier candidate can install a mark any more
         former = former_leaders(layout, led_before, previous)
-        lost = Lost.found(layout, lock, record.token, led_before=led_before)
+        lost = Lost.found(layout, lock, record)
         wal = copy_wal(layout, lock, record.token)
         undo.callback(os.close, wal)
         mark = install_mark(layout, lock, first_mark(record, former, lost.why))
@@ -94,6 +94,8 @@ def take_over(layout: Layout, identity: Identity) -> Role:
         create_database(layout.database, made, lambda: look(lock, layout), lost.begin(layout))
         if lost.why:  # who still has the old database open can do the new one no harm
             mark.write(msgspec.structs.replace(mark.value, suspect="", unsettled=()))
+        elif record.first:
+            mark.write(msgspec.structs.replace(mark.value, first=False))
         undo.pop_all()
         return Role(layout, lock, record, mark, wal, previous)
 
@@ -106,14 +108,14 @@ class Lost:
     aside: str = ""
 
     @classmethod
-    def found(cls, layout: Layout, lock: RoleLock, token: str, *, led_before: bool) -> Lost:
+    def found(cls, layout: Layout, lock: RoleLock, record: LockRecord) -> Lost:
         """Judge the database, and take it out of the way where it is damaged."""
-        why = damage.judge(layout, led_before=led_before)
+        why = damage.judge(layout, led_before=not record.first)
         if not why:
             return cls("")
         aside = damage.keep_aside(layout)
         if has_database(layout):
-            with new_file(layout, lock, layout.database, token):
+            with new_file(layout, lock, layout.database, record.token):
                 """An empty one: to readers no database."""
         return cls(why, aside)
 
@@ -122,19 +124,29 @@ class Lost:
         return (lambda made: damage.begin(layout, made, self.why, self.aside)) if self.why else None
 
 
-def raise_term(layout: Layout, lock: RoleLock, identity: Identity) -> LockRecord:
+def nobody_led(layout: Layout, led_before: bool, previous: LockRecord | None) -> bool:
+    """Whether a database that is missing is no loss: those who took the role here ended before they had made one."""
+    if not led_before:
+        return True
+    seen = read_mark(layout.mark)
+    if seen.raw is None:
+        return previous is not None and previous.first
+    return seen.mark is not None and seen.mark.first
+
+
+def raise_term(layout: Layout, lock: RoleLock, identity: Identity, first: bool = False) -> LockRecord:
     """Write our record with a term above every other, durable on return.
 
     Looked at again afterwards: a candidate paused before its write may come back below its successors.
     """
     while True:
-        record = _record(highest_term(layout) + 1, identity)
+        record = _record(highest_term(layout) + 1, identity, first)
         lock.write(record)
         if kept_term(layout, needed=False) < record.term:
             return record
 
 
-def _record(term: int, identity: Identity) -> LockRecord:
+def _record(term: int, identity: Identity, first: bool) -> LockRecord:
     return LockRecord(
         node=identity.node,
         term=term,
@@ -145,6 +157,7 @@ def _record(term: int, identity: Identity) -> LockRecord:
         machine=machine(),
         started=started(identity.pid),
         token=secrets.token_hex(8),
+        first=first,
     )
 
 
@@ -292,7 +305,15 @@ def wal_header(path: Path) -> bytes:
 def first_mark(record: LockRecord, former: tuple[Owner, ...], suspect: str = "") -> Mark:
     """Our own mark, phase normal, naming the leaders not known to have ended; `suspect` until a new database stands."""
     unsettled = tuple(owner for owner in former if not has_ended(owner))
-    return Mark(record.term, 0, record.token, _owner(record), unsettled=unsettled, suspect=plain(suspect))
+    return Mark(
+        record.term,
+        0,
+        record.token,
+        _owner(record),
+        unsettled=unsettled,
+        suspect=plain(suspect),
+        first=record.first and not suspect,
+    )
 
 
 def _owner(record: LockRecord) -> Owner:
