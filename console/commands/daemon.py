@@ -18,5 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replace this process. Returns only where that fails."""
-    words = [sys.executable, "-m", "noroshi.node", arguments.command, "--config", arguments.config]
+    # -P: the directory it is called in is no place for modules
+    words = [sys.executable, "-P", "-m", "noroshi.node", arguments.command, "--config", arguments.config]
     os.execv(sys.executable, words)  # noqa: S606 - no shell is wanted

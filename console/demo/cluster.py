@@ -56,7 +56,7 @@ class DemoCluster:
         node = self.files.node(name)
         with node.messages.open("ab") as messages:
             self._daemons[name] = subprocess.Popen(
-                [sys.executable, "-m", "noroshi.node", "node", "--config", str(node.config)],
+                [sys.executable, "-P", "-m", "noroshi.node", "node", "--config", str(node.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=messages,
                 stderr=messages,

@@ -117,7 +117,7 @@ class Helper:
             self._process.communicate(timeout=ENDS)
 
     def _start(self, now: float) -> Found | None:
-        command = [sys.executable, "-m", "noroshi.store.care", self._what, str(self._layout.shared)]
+        command = [sys.executable, "-P", "-m", "noroshi.store.care", self._what, str(self._layout.shared)]
         if self._plan is not None:
             command.append(str(self._plan.keep))
         self._begun = now

@@ -196,6 +196,7 @@ class Leadership:
     async def _one_life(self) -> int:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             "noroshi.node",
             "coordinator",

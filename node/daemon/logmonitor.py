@@ -150,7 +150,12 @@ class LogMonitor:
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "noroshi.node.logs", stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL
+                sys.executable,
+                "-P",
+                "-m",
+                "noroshi.node.logs",
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
             )
         except OSError as error:
             ours.close()

@@ -151,6 +151,7 @@ class Prober:
     async def _begin(self, name: str) -> _Run:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             "noroshi.node.probe",
             *(str(self._node.shared), self._node.node, name),

@@ -71,7 +71,7 @@ class Matcher:
         """The line to a helper that has said it is ready."""
         self._line, theirs = socket.socketpair()
         with theirs:
-            arguments = [sys.executable, "-m", "noroshi.node.monitors.matching"]
+            arguments = [sys.executable, "-P", "-m", "noroshi.node.monitors.matching"]
             self._helper = subprocess.Popen(arguments, stdin=theirs.fileno(), stdout=theirs.fileno())
         self._line.settimeout(START_LIMIT)
         self._line.recv(1)
