@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from noroshi.store.config import NodeConfig
+from noroshi.store.disk import sync_directory
 from noroshi.store.errors import NoroshiError
 
 _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -92,6 +93,7 @@ def _write(file: Path, text: bytes, mode: int) -> None:
         opened.flush()
         os.fsync(descriptor)
     new.replace(file)
+    sync_directory(file.parent)
 
 
 def _key(text: bytes, file: Path, hint: str) -> bytes:

@@ -37,6 +37,20 @@ def mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
+def test_keys_are_durable_names_included(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    make(tmp_path, cluster, "a")
+    state, public = tmp_path / "a" / "state", tmp_path / "keys"
+    assert synced == [state / ".curve.secret.new", state, public / ".a.public.new", public]
+
+
 def test_the_secret_is_for_its_user_alone_whatever_the_umask(tmp_path: Path, cluster: Cluster) -> None:
     before = os.umask(0)
     try:
