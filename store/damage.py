@@ -98,7 +98,9 @@ def verify(layout: Layout) -> str:
         return SharedReader(layout).query(integrity, PATIENCE)
     except DamagedRead as error:
         return error.why
-    except (ReadFailed, NoDatabase) as error:
+    except NoDatabase:
+        return "it says of itself that it was never made" if has_content(layout.database) else ""
+    except ReadFailed as error:
         log.warning("cannot tell whether the database is damaged: %s", error)
         return ""
 

@@ -167,9 +167,9 @@ def version_of(connection: apsw.Connection) -> int:
     return int(connection.pragma("user_version"))
 
 
-def migrate(connection: apsw.Connection) -> int:
+def migrate(connection: apsw.Connection, until: int = len(MIGRATIONS)) -> int:
     """Apply what is missing, each in one transaction with its record; return the version reached."""
-    for number in range(version_of(connection), len(MIGRATIONS)):
+    for number in range(version_of(connection), until):
         connection.execute("BEGIN IMMEDIATE")
         try:
             MIGRATIONS[number].apply(connection)

@@ -17,16 +17,27 @@ def integrity(connection: apsw.Connection) -> str:
 
 
 def missing_tables(connection: apsw.Connection) -> str:
-    """Tables that the schema's version has and the database has not; nothing for other versions."""
-    if version_of(connection) != len(MIGRATIONS):
+    """Tables that the schema's version has and the database has not, or what only a later one has; empty for neither.
+
+    Nothing is said of versions that this program does not know.
+    """
+    version = version_of(connection)
+    if version > len(MIGRATIONS):
         return ""
     model = apsw.Connection(":memory:")
+    migrate(model, version)
+    wanted, then = _named(model, "table"), _named(model)
     migrate(model)
-    wanted = _tables(model)
+    later = _named(model) - then
     model.close()
-    lost = sorted(wanted - _tables(connection))
-    return f"tables are missing: {', '.join(lost)}" if lost else ""
+    if lost := wanted - _named(connection, "table"):
+        return f"tables are missing: {', '.join(sorted(lost))}"
+    if early := later & _named(connection):
+        return f"its schema says it is version {version}, and it has of a later one: {', '.join(sorted(early))}"
+    return ""
 
 
-def _tables(connection: apsw.Connection) -> set[str]:
-    return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+def _named(connection: apsw.Connection, kind: str = "") -> set[str]:
+    """The names of its tables, or of its tables and indexes."""
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE ?1 IN ('', type)", (kind,))
+    return {str(name) for (name,) in rows}

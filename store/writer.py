@@ -139,9 +139,9 @@ class Writer:
         """Bring the schema up to date and record the term, before anything else is committed."""
         with self._final(), self._own_errors():
             self._look()
-            migrate(self._connection)
             if lost := missing_tables(self._connection):
                 raise self.damaged(lost)
+            migrate(self._connection)
         with self.transaction() as connection:
             meta.add_term(connection, self.term, identity.node, identity.endpoint, self.record.since_us)
 

@@ -86,7 +86,20 @@ def told(leader: Writer) -> Story:
     return found
 
 
-@pytest.mark.parametrize("harm", [cut, empty, stub, garbage, schema, renamed, Path.unlink])
+def versioned(number: int) -> Callable[[Path], None]:
+    """The schema's version in the header of the file, which SQLite does not look at."""
+
+    def harm(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.seek(60)
+            file.write(number.to_bytes(4, "big"))
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    "harm", [cut, empty, stub, garbage, schema, renamed, versioned(0), versioned(1), versioned(3), Path.unlink]
+)
 def test_a_take_over_meets_damage_and_begins_from_the_backup(
     old: Writer, layout: Layout, harm: Callable[[Path], None]
 ) -> None:
