@@ -32,6 +32,8 @@ _PAGES = 2048
 _PATIENCE = 60.0
 """Seconds in which another try begins."""
 _AUTOMATIC = "noroshi-"
+_STAMPED = f"{_AUTOMATIC}{'[0-9]' * 8}T{'[0-9]' * 6}.{'[0-9]' * 6}Z.db"
+"""What an automatic backup is called; what somebody else named stays."""
 _ABANDONED = 3600.0
 """Seconds after which nobody writes to the rest of a backup any more."""
 ROOM_LEFT = 16 * 1024 * 1024
@@ -86,7 +88,7 @@ def write_automatic(layout: Layout, keep: int, step: Callable[[], None] = lambda
         _need_room(layout, folder)
     done = write_backup(layout, folder / f"{_AUTOMATIC}{stamp(now_us())}.db", step)
     with disk_errors("cannot remove old backups", folder):
-        for old in sorted(folder.glob(f"{_AUTOMATIC}*.db"))[:-keep]:
+        for old in sorted(folder.glob(_STAMPED))[:-keep]:
             old.unlink(missing_ok=True)
     return done
 

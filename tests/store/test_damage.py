@@ -355,6 +355,15 @@ def test_readers_see_the_old_one_none_or_the_new_one_whole(old: Writer, layout: 
     assert seen == {acknowledged, None, 1}
 
 
+def test_a_backup_that_somebody_named_is_neither_removed_nor_counted(old: Writer, layout: Layout) -> None:
+    layout.backup.parent.mkdir()
+    named = [layout.backup.with_name(name) for name in ("noroshi-1.db", "noroshi-before-upgrade.db", "noroshi-x.db")]
+    for path in named:
+        write_backup(layout, path)
+    made = [write_automatic(layout, 2).path for _ in range(3)]
+    assert sorted(backups(layout)) == sorted([*named, *made[1:]])
+
+
 def test_automatic_backups_keep_so_many(old: Writer, layout: Layout, monkeypatch: Patch) -> None:
     stray = layout.backup.parent / ".noroshi-1.db.part-1"
     for _ in range(4):
