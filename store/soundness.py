@@ -38,6 +38,15 @@ def missing_tables(connection: apsw.Connection) -> str:
 
 
 def _named(connection: apsw.Connection, kind: str = "") -> set[str]:
-    """The names of its tables, or of its tables and indexes."""
-    rows = connection.execute("SELECT name FROM sqlite_schema WHERE ?1 IN ('', type)", (kind,))
+    """The names of its tables; or of its tables, indexes and columns."""
+    named = {
+        str(name) for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE ?1 IN ('', type)", (kind,))
+    }
+    return named if kind else named | _columns(connection)
+
+
+def _columns(connection: apsw.Connection) -> set[str]:
+    rows = connection.execute(
+        "SELECT m.name || '.' || c.name FROM sqlite_schema m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
+    )
     return {str(name) for (name,) in rows}
