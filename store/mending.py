@@ -11,14 +11,18 @@ from contextlib import suppress
 
 import apsw
 
+_TOLD = """SELECT id FROM notifications WHERE status = 'pending'
+  OR id IN (SELECT notification FROM attempts WHERE outcome IS NULL)
+  OR trouble IN (SELECT id FROM troubles WHERE status != 'ended')
+  OR held_by IN (SELECT kind || ' ' || id FROM holds WHERE ended_at IS NULL)"""
+_OF = f"SELECT {{}} FROM notifications WHERE id IN ({_TOLD})"  # noqa: S608 - our own text
 _NEEDED = {
-    "attempts": "WHERE notification IN (SELECT id FROM notifications WHERE status = 'pending')",
-    "events": "WHERE id IN (SELECT event_id FROM states UNION "
-    "SELECT event_id FROM notifications WHERE status = 'pending')",
-    "logs": "WHERE id IN (SELECT log_id FROM notifications WHERE status = 'pending')",
-    "notifications": "WHERE status = 'pending'",
+    "attempts": f"WHERE notification IN ({_TOLD})",
+    "events": f"WHERE id IN (SELECT event_id FROM states UNION {_OF.format('event_id')})",  # noqa: S608
+    "logs": f"WHERE id IN ({_OF.format('log_id')})",
+    "notifications": f"WHERE id IN ({_TOLD})",
 }
-"""Of the tables that grow, the rows behind what is now so or being told; of all others every row."""
+"""Of the tables that grow, the rows behind what is now so, being told, or not over yet; of all others every row."""
 
 
 def mend_text(connection: apsw.Connection) -> list[str]:

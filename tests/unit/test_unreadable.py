@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from coordinating import Coordinating
 
+from noroshi.node.wire.messages import Changed
 from noroshi.store import views
 from noroshi.store.connection import Connection
 from noroshi.store.damage import BEGUN
@@ -107,6 +108,17 @@ def test_text_that_is_needed_is_mended_and_the_rest_left(there: Coordinating) ->
     there.take_over("db2")
     with pytest.raises(UnicodeDecodeError):
         there.query(lambda c: c.execute("SELECT supplement FROM events").fetchall())
+
+
+def test_whom_to_tell_that_it_is_over_is_needed_too(there: Coordinating) -> None:
+    text = BOTH.replace("name: first\n", "name: first\n    recovery: true\n", 1)
+    assert isinstance(there.define(text.replace('{event: "app/*"}', '{event: "app/*", state: ERROR}', 1)), Changed)
+    there.event("app/x", "ERROR")
+    for _, delivery in list(there.deliveries):
+        there.answer(delivery.delivery, "delivered")
+    spoiled = "UPDATE attempts SET reason = CAST(x'ff' AS TEXT)"
+    there.query(lambda c: c.execute(spoiled).fetchall())
+    assert there.query(mend_text) == ["attempts.reason"]
 
 
 def test_a_reader_names_it(there: Coordinating) -> None:
