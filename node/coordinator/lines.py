@@ -9,6 +9,7 @@ counted, whoever dies; a line of the source's own tells the count once in HELD_E
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 
 import msgspec
 
@@ -105,12 +106,11 @@ class LogManager:
     def _store(self, connection: Connection, turn: Turn, node: str, source_id: int, part: LogPart) -> None:
         defined = self._definitions.matcher.source(node, part.source)
         first = table.last_id(connection) + 1 if defined else 0
-        at = turn.at
+        same = repeat(source_id), repeat(part.observed_at), repeat(turn.at)
         if len(part.times) == len(part.lines):
-            timed = [(source_id, part.observed_at, at, *each) for each in zip(part.lines, part.times, strict=True)]
-            table.add_timed_lines(connection, timed)
+            table.add_timed_lines(connection, zip(*same, part.lines, part.times, strict=False))
         else:
-            table.add_lines(connection, [(source_id, part.observed_at, at, line) for line in part.lines])
+            table.add_lines(connection, zip(*same, part.lines, strict=False))
         for definition in defined:
             self._notify_matching(connection, turn, definition, first, part.lines)
 

@@ -27,7 +27,7 @@ from noroshi.node.logs.lines import MOST_LINES
 from noroshi.node.logs.messages import Rule
 from noroshi.node.logs.position import HEAD, Fact, Identity, Position, digest
 from noroshi.node.logs.selection import Selection
-from noroshi.node.logs.times import OwnTimes
+from noroshi.node.logs.times import UNKNOWN, OwnTimes
 from noroshi.node.wire.messages import Held, LogPart
 
 PART = 1024 * 1024
@@ -294,9 +294,9 @@ class Follower:
         weight = sum(map(len, lines)) + 14 * len(lines)
         waiting = self.pending[-1] if self.pending else None
         if waiting is not None and _joins(waiting, weight, len(lines)):
+            _extend_times(waiting.part, times, len(lines))
             waiting.part.lines.extend(lines)
             waiting.part.ends.extend(ends)
-            waiting.part.times.extend(times)
             both = self._held(held + (waiting.part.held.lines if waiting.part.held else 0))
             waiting.part = msgspec.structs.replace(waiting.part, end=self.read_at, held=both)
             waiting.weight += weight
@@ -397,6 +397,13 @@ def _ends(selected: list[str], cut: Cut) -> list[int]:
     """The offset behind each selected line."""
     pairs = zip(cut.texts, cut.ends, strict=True)
     return [next(offset for line, offset in pairs if line is wanted) for wanted in selected]
+
+
+def _extend_times(part: LogPart, times: list[int], count: int) -> None:
+    """Add the times of `count` lines that come behind those of the part; empty stays what gives none."""
+    if times or part.times:
+        part.times.extend([UNKNOWN] * (len(part.lines) - len(part.times)))
+        part.times.extend(times or [UNKNOWN] * count)
 
 
 def _joins(waiting: Prepared, weight: int, count: int) -> bool:

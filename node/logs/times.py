@@ -6,14 +6,15 @@ and seconds since 1970. Before it may stand a bracket or quote, syslog's priorit
 of a logfmt line, an audit record's type.
 Rules: a time without a zone is this host's local time. One without a year is in the year that brings it nearest below
 tomorrow. What lies before the year 2000, or more than a day after the line was seen, is no time: a number that looks
-like one must not put a line where nobody finds it. Forms are looked for once for each different stamp, not for each
-line; nothing behind the first characters is looked at.
+like one must not put a line where nobody finds it. Nothing behind the first characters is looked at. Forms are looked
+for once for each different stamp, not for each line, and stamps that differ in thousandths, millionths or billionths
+alone are one; lines of a file that gave no time lately are looked at together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
@@ -35,22 +36,31 @@ _MONTHS = {
     for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)  # noqa: SIM905
 }
 _MONTH = f"({'|'.join(_MONTHS)})"
-_LEAD = re.compile(
-    r'(?:<\d{1,3}>(?:1 )?|\{ ?"(?:@?timestamp|time|ts)": ?|(?:time|ts)=|type=\w+ msg=audit\()?[\[("\']?', re.ASCII
-)
+_BEFORE = r'(?:<\d{1,3}>(?:1 )?|\{ ?"(?:@?timestamp|time|ts)": ?|(?:time|ts)=|type=\w+ msg=audit\()?[\[("\']?'
+_LEAD = re.compile(_BEFORE, re.ASCII)
 _ISO = re.compile(
-    r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T ](\d\d):?(\d\d):?(\d\d)(?:[.,](\d{1,9}))?"
+    r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T ](\d\d):?(\d\d):?(\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
     r"(?: ?(Z|UTC|[+-]\d\d(?::?\d\d)?)(?![\w:]))?(?![\d:])",
     re.ASCII,
 )
 _SYSLOG = re.compile(
-    rf"(?:[A-Z][a-z]{{2}} )?{_MONTH} ([ \d]?\d) (\d\d):(\d\d):(\d\d)(?:[.,](\d{{1,9}}))?(?: ((?:19|20)\d\d)(?![\w.-]))?"
-    r"(?![\d:])",
+    rf"(?:[A-Z][a-z]{{2}} )?{_MONTH} ([ \d]?\d) (\d\d):(\d\d):(\d\d)(?:[.,](?P<fraction>\d{{1,9}}))?"
+    r"(?: ((?:19|20)\d\d)(?![\w.-]))?(?![\d:])",
     re.ASCII,
 )
 _COMMON = re.compile(rf"\[(\d\d)/{_MONTH}/(\d{{4}}):(\d\d):(\d\d):(\d\d) ([+-]\d{{4}})\]", re.ASCII)
 _COMMON_LENGTH = 28
-_EPOCH = re.compile(r"(\d{10})(?:\.(\d{1,9})|(\d{3}|\d{6}|\d{9}))?(?![\w.])", re.ASCII)
+_EPOCH = re.compile(r"(\d{10})(?:\.(?P<fraction>\d{1,9})|(\d{3}|\d{6}|\d{9}))?(?![\w.])", re.ASCII)
+
+
+_MAY_START = re.compile(rf"\n{_BEFORE}(?:\d{{4}}[-/]?\d\d|(?:[A-Z][a-z]{{2}} )?{_MONTH} )", re.ASCII)
+_MAY_BE_COMMON = re.compile(rf"\[\d\d/{_MONTH}/", re.ASCII)
+"""What each line with a time of that form has, and few others, if any: for many lines at once."""
+
+_THREE = {f"{number:03d}": number for number in range(1000)}
+_THREE_OR_NONE = {**_THREE, "": 0}
+_CUT = frozenset((3, 6, 9))
+"""Digits of a fraction that are told apart from the rest of the stamp."""
 
 
 class OwnTimes:
@@ -58,22 +68,53 @@ class OwnTimes:
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
+        self._bases: dict[str, int] = {}
+        """Of stamps without the digits of their fraction: the time with all of them zero."""
         self._width = 0
         """Characters that tell the time of a line, those behind it that could change its meaning included."""
+        self._fraction: tuple[int, int] | None = None
+        """From where to where among them the fraction's digits are, in the stamps of `_bases`."""
         self._common = False
+        self._barren = True
+        """Whether none of the last lines gave a time."""
 
     def of(self, lines: list[str], seen_at: int) -> list[int]:
-        """The time of each line in microseconds UTC, or UNKNOWN. `seen_at`: when they were seen, microseconds UTC."""
-        get, width = self._known.get, self._width
-        found = [get(_bracket(line)) for line in lines] if self._common else [get(line[:width]) for line in lines]
-        if None not in found:
-            return found  # type: ignore[return-value]  # what mypy cannot see is said in the line before
-        return [self._look(line, seen_at) if time is None else time for line, time in zip(lines, found, strict=True)]
+        """The time of each line in microseconds UTC, or UNKNOWN; empty where none gives one.
 
-    def _look(self, line: str, seen_at: int) -> int:
-        stamp = _bracket(line) if self._common else line[: self._width]
-        known = self._known.get(stamp)  # the lines before it may have taught where to look
-        return self._search(line, seen_at) if known is None else known
+        `seen_at`: when they were seen, microseconds UTC.
+        """
+        if self._barren and not _may_give_times(lines):
+            return []
+        found: list[int] = []
+        left = iter(lines)
+        while (line := self._recall(left, found)) is not None:
+            found.append(self._search(line, seen_at))
+        self._barren = not any(found)
+        return [] if self._barren else found
+
+    def _recall(self, left: Iterator[str], found: list[int]) -> str | None:
+        """Add the times of lines with a stamp that is remembered, up to the first line without one; that line."""
+        if self._fraction is not None:
+            return self._recall_bases(left, found, *self._fraction)
+        get, keep, width, common = self._known.get, found.append, self._width, self._common
+        for line in left:
+            time = get(_bracket(line) if common else line[:width])
+            if time is None:
+                return line
+            keep(time)
+        return None
+
+    def _recall_bases(self, left: Iterator[str], found: list[int], first: int, behind: int) -> str | None:
+        get, keep, width = self._bases.get, found.append, self._width
+        three, more, micro, nano = _THREE.get, _THREE_OR_NONE.get, first + 3, min(first + 6, behind)
+        for line in left:
+            base = get(line[:first] + line[behind:width])
+            milliseconds = three(line[first:micro])
+            microseconds = more(line[micro:nano])
+            if base is None or milliseconds is None or microseconds is None or more(line[nano:behind]) is None:
+                return line
+            keep(base and base + 1000 * milliseconds + microseconds)
+        return None
 
     def _search(self, line: str, seen_at: int) -> int:
         lead = _LEAD.match(line)
@@ -93,22 +134,35 @@ class OwnTimes:
         match = form.match(line, start)
         if match is None:
             return UNKNOWN
-        self._common, self._width = False, match.end() + 2
-        return self._keep(line[: self._width], _sane(read, match, seen_at))
+        time = _sane(read, match, seen_at)
+        self._common, self._width, self._fraction = False, match.end() + 2, None
+        digits = match["fraction"]
+        if digits is None or len(digits) not in _CUT:
+            return _keep(self._known, line[: self._width], time)
+        first, behind = self._fraction = match.span("fraction")
+        _keep(self._bases, line[:first] + line[behind : self._width], time and time - _fraction(digits))
+        return time
 
     def _in_brackets(self, line: str, seen_at: int) -> int:
         at = line.find("[", 0, NEAR)
         match = _COMMON.match(line, at) if at >= 0 else None
         if match is None:
             return UNKNOWN
-        self._common = True
-        return self._keep(match[0], _sane(_common, match, seen_at))
+        self._common, self._fraction = True, None
+        return _keep(self._known, match[0], _sane(_common, match, seen_at))
 
-    def _keep(self, stamp: str, time: int) -> int:
-        if len(self._known) >= KEPT:
-            self._known.clear()
-        self._known[stamp] = time
-        return time
+
+def _may_give_times(lines: list[str]) -> bool:
+    """False only where none of the lines has one of the forms."""
+    text = "\n" + "\n".join(lines)
+    return _MAY_START.search(text) is not None or _MAY_BE_COMMON.search(text) is not None
+
+
+def _keep(known: dict[str, int], stamp: str, time: int) -> int:
+    if len(known) >= KEPT:
+        known.clear()
+    known[stamp] = time
+    return time
 
 
 def _bracket(line: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import apsw
 
@@ -35,8 +36,13 @@ class HeldBack:
     ended_at: int
 
 
-_INSERT = "INSERT INTO logs (source, observed_at, stored_at, line) VALUES (?, ?, ?, ?)"
-_INSERT_TIMED = "INSERT INTO logs (source, observed_at, stored_at, line, logged_at) VALUES (?, ?, ?, ?, nullif(?, 0))"
+AT_ONCE = 16
+"""Rows of one statement: a statement costs as much as the row itself."""
+
+_INSERT = "INSERT INTO logs (source, observed_at, stored_at, line) VALUES "
+_ROW = "(?, ?, ?, ?)"
+_INSERT_TIMED = "INSERT INTO logs (source, observed_at, stored_at, line, logged_at) VALUES "
+_ROW_TIMED = "(?, ?, ?, ?, nullif(?, 0))"
 _HOLD = """
 INSERT INTO held_back (source, lines, rate, begun_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?4)
 ON CONFLICT DO UPDATE SET lines = lines + ?2, rate = ?3, ended_at = max(ended_at, ?4)
@@ -45,12 +51,21 @@ ON CONFLICT DO UPDATE SET lines = lines + ?2, rate = ?3, ended_at = max(ended_at
 
 def add_lines(connection: apsw.Connection, rows: Iterable[tuple[int, int, int, str]]) -> None:
     """Append (source id, observed_at, stored_at, line) rows; their ids follow one another."""
-    connection.executemany(_INSERT, rows)
+    _add(connection, _INSERT, _ROW, rows)
 
 
 def add_timed_lines(connection: apsw.Connection, rows: Iterable[tuple[int, int, int, str, int]]) -> None:
     """As `add_lines`, each row with the time the line itself gives, 0 where it gives none."""
-    connection.executemany(_INSERT_TIMED, rows)
+    _add(connection, _INSERT_TIMED, _ROW_TIMED, rows)
+
+
+def _add(connection: apsw.Connection, insert: str, row: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """In their order, AT_ONCE in a statement as far as that goes."""
+    width, values = row.count("?"), list(chain.from_iterable(rows))
+    rest = len(values) - len(values) % (AT_ONCE * width)
+    for some, at_once in ((values[:rest], AT_ONCE), (values[rest:], 1)):
+        bindings = zip(*[iter(some)] * (at_once * width), strict=True)
+        connection.executemany(insert + ", ".join([row] * at_once), bindings)
 
 
 def hold_back(connection: apsw.Connection, source: int, lines: int, rate: str, at: int) -> None:

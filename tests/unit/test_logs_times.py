@@ -32,7 +32,11 @@ def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def own(line: str, seen: datetime = NOW) -> int:
-    return OwnTimes().of([line], round(seen.timestamp() * 1_000_000))[0]
+    return first(OwnTimes().of([line], round(seen.timestamp() * 1_000_000)))
+
+
+def first(found: list[int]) -> int:
+    return found[0] if found else UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -133,22 +137,62 @@ def test_what_is_remembered_is_bounded() -> None:
     first = us("2026-11-27T01:02:03Z")
     assert times.of(lines, first + DAY) == [first + number for number in range(2 * KEPT)]
     assert len(times._known) <= KEPT
+    lines = [f"1795731723.25 {chr(number)}" for number in range(32, KEPT + 64)] + [
+        f"17957{number:05d}.123 x" for number in range(2 * KEPT)
+    ]
+    assert all(times.of(lines, first * 2))
+    assert len(times._known) <= KEPT and len(times._bases) <= KEPT
 
 
 STAMPS = st.sampled_from(
     [
         "2026-11-27 01:02:03",
         "2026-11-27T01:02:03.5Z",
+        "2026-11-27T01:02:03.123Z",
+        "2026-11-27 01:02:03,123",
+        "2026-11-27 01:02:03,124567",
+        "2026-11-27 01:02:03.",
+        "2026-11-27T01:02:03.123456789Z",
+        "2026-11-28T12:00:01.001Z",
         "Nov 27 01:02:03",
+        "Nov 27 01:02:03.123",
         "[27/Nov/2026:01:02:03 +0900]",
         "1795731723",
+        "1795731723.123456",
         "",
     ]
 )
-LINES = st.builds("{}{}{}".format, st.sampled_from(["", "[", "1.2.3.4 - - ", "<3>"]), STAMPS, st.text(max_size=8))
+BEHIND = st.one_of(
+    st.text(max_size=8), st.sampled_from(["", "Z", "1", "12", "123", "4Z", "\n", " +0200", ":", "²", "٣"])
+)
+LINES = st.builds("{}{}{}".format, st.sampled_from(["", "[", "1.2.3.4 - - ", "<3>"]), STAMPS, BEHIND)
 
 
 @given(st.lists(LINES, max_size=12))
 def test_remembering_changes_no_answer(lines: list[str]) -> None:
     seen = round(NOW.timestamp() * 1e6)
-    assert OwnTimes().of(lines, seen) == [OwnTimes().of([line], seen)[0] for line in lines]
+    each = [first(OwnTimes().of([line], seen)) for line in lines]
+    times = OwnTimes()
+    for _ in range(2):
+        assert times.of(lines, seen) == (each if any(each) else [])
+
+
+@pytest.mark.parametrize("digits", [3, 6, 9])
+def test_stamps_that_differ_in_their_fraction_alone_are_one(digits: int) -> None:
+    times, second = OwnTimes(), us("2026-11-27T01:02:03Z")
+    fractions = [number * 10 ** (digits - 3) + number for number in range(0, 1000, 7)]
+    lines = [f"2026-11-27T01:02:03.{fraction % 10**digits:0{digits}d}Z INFO x" for fraction in fractions]
+    expected = [second + (fraction % 10**digits) * 1000 // 10 ** (digits - 3) for fraction in fractions]
+    assert times.of(lines, second + DAY) == expected
+    assert len(times._bases) == 1 and not times._known
+
+
+def test_a_time_among_many_lines_without_one_is_found() -> None:
+    seen = round(NOW.timestamp() * 1e6)
+    timeless = [f"error {number:016d} of {number}" for number in range(100)]
+    times = OwnTimes()
+    assert times.of(timeless, seen) == []
+    for line in ("Nov 27 01:02:03 x", '{"ts":"2026-11-27T01:02:03+09:00"}', "1.2.3.4 [27/Nov/2026:01:02:03 +0900]"):
+        found = times.of([*timeless, line, *timeless], seen)
+        assert found == [0] * 100 + [us("2026-11-27T01:02:03+09:00")] + [0] * 100
+        assert times.of(timeless, seen) == []
