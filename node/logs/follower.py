@@ -30,8 +30,8 @@ from noroshi.node.logs.selection import Selection
 from noroshi.node.logs.times import UNKNOWN, OwnTimes
 from noroshi.node.wire.messages import Held, LogPart
 
-PART = 1024 * 1024
-"""Bytes of lines that a part waiting to be sent may grow to."""
+PART = 2 * 1024 * 1024
+"""Bytes of lines that a part waiting to be sent may grow to: what one commit of the receiver is worth."""
 
 NO_PROGRESS = 1.0
 """Seconds until a part is sent again that the receiver answered without taking any of it."""
@@ -291,7 +291,7 @@ class Follower:
         self._counts["lines"] += len(lines)
         self._counts["lines held back"] += held
         times = self._times.of(lines, now_us)
-        weight = sum(map(len, lines)) + 14 * len(lines)
+        weight = _weight(lines)
         waiting = self.pending[-1] if self.pending else None
         if waiting is not None and _joins(waiting, weight, len(lines)):
             _extend_times(waiting.part, times, len(lines))
@@ -315,7 +315,7 @@ class Follower:
     @property
     def room(self) -> bool:
         """Whether reading on would not pile up parts."""
-        return len(self.pending) < 2 or (len(self.pending) == 2 and _joins(self.pending[-1], PART // 2, 1))
+        return len(self.pending) < 2 or (len(self.pending) == 2 and _joins(self.pending[-1], cutting.BLOCK, 1))
 
     def may_send(self, now: float) -> bool:
         return bool(self.pending) and self.durable and not self.in_flight and now >= self.not_before
@@ -404,6 +404,12 @@ def _extend_times(part: LogPart, times: list[int], count: int) -> None:
     if times or part.times:
         part.times.extend([UNKNOWN] * (len(part.lines) - len(part.times)))
         part.times.extend(times or [UNKNOWN] * count)
+
+
+def _weight(lines: list[str]) -> int:
+    """What they take in a message, a little more than that: MAX_MESSAGE is a bound in bytes, not in characters."""
+    plain = all(map(str.isascii, lines))
+    return sum(map(len, lines if plain else map(str.encode, lines))) + 14 * len(lines)
 
 
 def _joins(waiting: Prepared, weight: int, count: int) -> bool:

@@ -321,6 +321,20 @@ def test_a_window_of_time_is_walked_newest_first_without_loss_or_repeat(
     ]
 
 
+@pytest.mark.parametrize("count", [0, 1, logs.AT_ONCE - 1, logs.AT_ONCE, 2 * logs.AT_ONCE, 3 * logs.AT_ONCE + 5])
+def test_many_lines_keep_their_order_and_their_own_values(connection: apsw.Connection, count: int) -> None:
+    source = nodes.source_id(connection, nodes.node_id(connection, "db1"), "/x")
+    numbers = range(1, count + 1)
+    logs.add_lines(connection, ((source, number, -number, f"line {number}") for number in numbers))
+    logs.add_timed_lines(connection, ((source, number, -number, f"{number}", number % 3) for number in numbers))
+    rows = [row for number in range(1, 2 * count + 1) if (row := logs.log_by_id(connection, number))]
+    assert [(row.observed_at, row.stored_at, row.line, row.logged_at) for row in rows] == [
+        *((number, -number, f"line {number}", None) for number in numbers),
+        *((number, -number, f"{number}", number % 3 or None) for number in numbers),
+    ]
+    assert logs.last_id(connection) == 2 * count
+
+
 def test_a_page_anywhere_uses_keys_and_indexes(connection: apsw.Connection, plans: list[str]) -> None:
     """No statement of the live screens walks a table: SQLite's own plan says so."""
     views.log_before(connection, 500, 100)

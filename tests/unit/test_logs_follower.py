@@ -18,6 +18,8 @@ from noroshi.node.logs.lines import text
 from noroshi.node.logs.messages import Rule
 from noroshi.node.logs.position import HEAD, Position, digest
 from noroshi.node.logs.selection import Limits, Selection, Timer
+from noroshi.node.wire.codec import encode
+from noroshi.node.wire.messages import MAX_MESSAGE
 
 
 class Log:
@@ -47,11 +49,11 @@ class Log:
     def look(self) -> bool:
         return self.follower.saw(self.path.stat(), 0.0)
 
-    def read(self) -> None:
+    def read(self, now_us: int = 1) -> None:
         """All there is."""
         assert self.look()
         while self.follower.has_more:
-            self.follower.read(1, whole=False)
+            self.follower.read(now_us, whole=False)
 
     @property
     def parts(self) -> list[tuple[int, int, list[str]]]:
@@ -105,6 +107,29 @@ def test_what_was_never_sent_grows_and_what_was_sent_stays_as_it_is(log: Make) -
     one.append(b"3\n")
     one.read()
     assert one.parts == [(0, 4, ["1", "2"]), (4, 6, ["3"])]
+
+
+def test_lines_with_and_without_a_time_wait_in_one_part(log: Make) -> None:
+    first, second = 1_795_731_723_000_000, 1_795_731_724_000_000
+    one = log(b"no time\n")
+    waiting = []
+    for more in (b"none\n", b"1795731723 x\nnone\n", b"none\n", b"1795731724 x\n"):
+        one.read(second)
+        waiting.append(list(one.follower.pending[0].part.times))
+        one.append(more)
+    one.read(second)
+    assert waiting == [[], [], [0, 0, first, 0], [0, 0, first, 0, 0]]
+    assert one.follower.pending[0].part.times == [0, 0, first, 0, 0, second]
+    assert one.parts[0][2][2] == "1795731723 x"
+
+
+def test_what_waits_fits_into_a_message_however_many_bytes_a_character_takes(log: Make) -> None:
+    one = log(("\U0001f980" * 500 + "\n").encode() * 2500 + (b"\xff" * 1000 + b"\n") * 2500)
+    one.read()
+    sizes = [len(encode(each.part)) for each in one.follower.pending]
+    assert len(sizes) > 3 and sum(sizes) > 12_000_000
+    assert all(size <= each.weight + 1000 for size, each in zip(sizes, one.follower.pending, strict=True))
+    assert max(sizes) < MAX_MESSAGE // 2
 
 
 def test_an_unfinished_line_waits_and_is_complete_in_a_rotated_file(log: Make) -> None:
