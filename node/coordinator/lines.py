@@ -72,11 +72,17 @@ class LogManager:
         self, connection: Connection, turn: Turn, node: str, batch: LogBatch, *, deferred: bool = False
     ) -> dict[bytes, int]:
         """Take the parts that are new; where each stream stands afterwards. What was `deferred` cannot go back."""
-        stands = {}
+        stands: dict[bytes, int] = {}
+        back: dict[bytes, int] = {}
         for part in batch.parts:
-            back = None if deferred else self._back(connection, part)
-            stands[part.stream] = self._accept_part(connection, turn, node, part) if back is None else back
-        return stands
+            if part.stream in back:  # a journal sends several parts at once: the later ones come again too
+                continue
+            to = None if deferred else self._back(connection, part)
+            if to is not None:
+                back[part.stream] = to
+            else:
+                stands[part.stream] = self._accept_part(connection, turn, node, part)
+        return stands | back
 
     def _back(self, connection: Connection, part: LogPart) -> int | None:
         """Where a sender that is ahead of a restored database is sent back to, for the file may still have it."""

@@ -137,6 +137,20 @@ def test_a_file_that_is_gone_is_a_gap_when_it_comes_again_from_the_same_place(th
     assert told(there, "monitor/db4/streams") == gaps
 
 
+def test_parts_of_one_stream_in_a_batch_go_back_together(there: Coordinating) -> None:
+    """A journal's: a part for each unit."""
+    assert stands(there, LogBatch([part(0, 100)]), FILE) == 100
+    back_up(there)
+    assert stands(there, LogBatch([part(100, 300)]), FILE) == 300
+    lose_database(there)
+    both = LogBatch([part(300, 400), part(400, 500)])
+    assert stands(there, both, FILE) == 100
+    assert stands(there, both, FILE) == 500
+    lines = [line.line for line in there.query(lambda c: views.log_after(c, 0, 100))]
+    assert lines == ["bytes 0 to 100", "bytes 300 to 400", "bytes 400 to 500"]
+    assert told(there, "monitor/db4/streams") == ["/var/log/app: 200 lost, no longer kept"]
+
+
 def test_a_delivery_under_way_at_the_backup_is_asked_for_again_with_its_id(there: Coordinating) -> None:
     there.define(DEFINITIONS)
     there.event("told/x", "ERROR")
