@@ -200,6 +200,23 @@ def test_a_program_that_is_missing_or_may_not_read_is_told_with_what_to_do(desk:
     assert "group systemd-journal" in other.raised[0].supplement
 
 
+def test_two_rules_of_the_same_entries_have_a_place_each(desk: Desk) -> None:
+    """The second gets nothing, whatever its patterns, and costs the first nothing."""
+    rules = [JournalRule(desk.journal.command, select=["o"]), JournalRule(desk.journal.command, select=["w"])]
+    desk.coordinator.judge = lambda batch: "drop"
+    monitor = desk.start(*rules)
+    desk.journal.write("one", "two")
+    wait_until("they were sent in vain", lambda: desk.coordinator.batches)
+    assert monitor.stop() == 0
+    desk.coordinator.judge = lambda batch: None
+    monitor = desk.start(*rules)
+    desk.wait_for("app[12]: one", "app[12]: two")
+    monitor.kill()
+    desk.start(*rules)
+    desk.journal.write("foo")
+    desk.wait_for("app[12]: one", "app[12]: two", "app[12]: foo")
+
+
 def test_it_dies_with_a_monitor_that_is_killed(desk: Desk) -> None:
     desk.journal.write("old")
     monitor = desk.start()

@@ -1,7 +1,8 @@
 """What is kept of a journal rule on the node's own disk, in one file that is replaced whole.
 
-Rules: a rule is known again by what of which journal it reads. One whose units or priority were changed goes on where
-the one before it stood: what is left over goes to what is new, in order. What no rule claims is forgotten.
+Rules: a rule is known again by what of which journal it reads, and of several that read the same by their order. One
+whose units or priority were changed goes on where the one before it stood: what is left over goes to what is new, in
+order. What no rule claims is forgotten.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Place:
 def places(directory: Path, rules: Sequence[JournalRule]) -> list[Place]:
     """The place of each rule, in their order. Raises OSError."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    names = [_name(rule) for rule in rules]
+    names: list[str] = []
+    for rule in rules:
+        name = _name(rule)
+        names.append(f"{name}-{count}" if (count := sum(n.partition("-")[0] == name for n in names)) else name)
     left_over = sorted(path.name for path in directory.iterdir() if not path.suffix and path.name not in names)
     for name in names:
         if left_over and not (directory / name).exists():
