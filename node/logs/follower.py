@@ -102,6 +102,7 @@ class Follower:
         self.grown_at = 0.0
         self.not_before = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
+        self._let_through = 0  # in this life, of what is stored; what was before it is not known
         self._descriptor: int | None = None
         self._by_link = False
         self._packed: Packed | None = None
@@ -223,6 +224,11 @@ class Follower:
         if self.empty and fact.head:  # what is read must be what was decided on
             self._head, self._head_length, self._head_digest = fact.head, len(fact.head), digest(fact.head)
 
+    def was_as_known(self, at_us: int) -> None:
+        """A look at this time found nothing new."""
+        if self._limiter is not None and not (self.has_more or self.absent):
+            self._limiter.was_caught_up(at_us)
+
     def saw(self, seen: os.stat_result, now: float) -> bool:
         """Take note of how the file is now; False where it is not what it was. Raises OSError."""
         if seen.st_size < self.read_at or identity_of(seen) != self.identity or not self._same_head():
@@ -330,7 +336,7 @@ class Follower:
         part = self.pending[0].part
         self.in_flight = False
         if position == part.end:
-            self.pending.pop(0)
+            self._let_through += len(self.pending.pop(0).part.lines)
             self.stored = position
             self._cutter.forget_forced(position)
         else:
@@ -352,9 +358,21 @@ class Follower:
         if self.ended:
             self._trim(position)
         else:
+            self._give_back(position)
             self.pending.clear()
             self._cutter.move(position)
         self.stored = position
+
+    def _give_back(self, position: int) -> None:
+        """To the rate limit: what was let through behind `position` is so again."""
+        part = self.pending[0].part
+        stored = bisect_right(part.ends, position)
+        lines = sum(len(prepared.part.lines) for prepared in self.pending) - stored
+        self._let_through += stored
+        if position < part.start:  # as after a restored database; which of the stored ones nobody knows
+            lines, self._let_through = lines + self._let_through, 0
+        if self._limiter is not None:
+            self._limiter.give_back(lines)
 
     def _trim(self, position: int) -> None:
         """What cannot be read again is sent with the part of it that the receiver lacks."""

@@ -19,6 +19,7 @@ from noroshi.node.logs.places import SHARE, Place, View, differs, view
 from noroshi.node.logs.position import Begin, Continue, Decision, End, reconcile
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.roster import Roster
+from noroshi.store.clock import now_us
 
 WRITTEN = 5.0
 """Seconds for which a file that grew is looked at often."""
@@ -38,6 +39,7 @@ class Watcher:
         self._places: dict[str, Place] = {}
         self._round = 0
         self._quiet_due = self._rescan_due = self._active_due = 0.0
+        self._looked_us = 0  # when each file was looked at last
 
     # --- looking ---
 
@@ -83,7 +85,9 @@ class Watcher:
         self._round += 1
         self._quiet_due = now + self._timing.quiet
         slow = self._round % ROTATED == 0
+        looked_us = now_us()
         self._poll_files([f for f in self._roster.chains if slow or f.descriptor is not None or not f.rotated], now)
+        self._looked_us = looked_us
         self._rest(now)
         for follower in [follower for follower in self._roster.chains if follower.rotated or follower.ended]:
             self._let_go(follower, now)
@@ -107,6 +111,7 @@ class Watcher:
                 self._changed(follower, seen, now)
 
     def _changed(self, follower: Follower, seen: os.stat_result, now: float) -> None:
+        follower.was_as_known(self._looked_us)
         if follower.empty and not follower.rotated:  # perhaps written, copied and truncated, and written again
             self._roster.suspect(follower)
             return
@@ -171,6 +176,9 @@ class Watcher:
         if seen is None:
             _without_directory(followers)
             return
+        if not place.resumed:
+            for follower in followers:
+                follower.was_as_known(self._looked_us)
         settled = self._apply(decisions, seen, now) and seen.steady
         decided = {decision.known.stream for decision in decisions if not isinstance(decision, Begin)}
         for follower in followers:

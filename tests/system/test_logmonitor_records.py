@@ -132,6 +132,17 @@ def test_what_is_beyond_the_rate_is_held_back_and_counted(stand: Stand) -> None:
     assert len(stand.stored("app.log")) <= 2 * 5
 
 
+def test_a_quiet_file_gathers_no_more_than_its_burst(stand: Stand) -> None:
+    log = stand.file("app.log")
+    log.write_text("old\n")
+    os.utime(log, (1_700_000_000, 1_700_000_000))
+    stand.start(Rule(str(log), limit=Limit(1, 60, 5, "1/m")))
+    append(log, *(f"line {number}" for number in range(200)))
+    shelf = stand.coordinator.shelf
+    wait_until("every line is stored or counted", lambda: len(stand.stored("app.log")) + shelf.held == 200)
+    assert len(stand.stored("app.log")) <= 6
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_every_line_of_every_record_is_stored_or_counted_once(tmp_path: Path, seed: int) -> None:

@@ -15,7 +15,7 @@ from noroshi.node.logs import cutting
 from noroshi.node.logs.follower import NO_PROGRESS, Follower, Replaced
 from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.lines import text
-from noroshi.node.logs.messages import Rule
+from noroshi.node.logs.messages import Limit, Rule
 from noroshi.node.logs.position import HEAD, Position, digest
 from noroshi.node.logs.selection import Limits, Selection, Timer
 from noroshi.node.wire.codec import encode
@@ -177,6 +177,28 @@ def test_what_is_gone_before_what_cannot_be_read_again_stays_a_gap(log: Make) ->
     one.follower.sending()
     one.follower.taken(6, 0)
     assert one.follower.drained
+
+
+def test_what_is_read_again_is_counted_once_by_the_rate_limit(log: Make) -> None:
+    one = log(b"1\n2\n3\n4\n5\n", rule=Rule("", deferred=True, limit=Limit(1, 3600, 4, "1/h")))
+    one.read()
+    assert one.parts == [(0, 10, ["1", "2", "3", "4"])]
+    for stands in (0, 0, 4):  # a spool that is full takes nothing, then some
+        one.follower.sending()
+        one.follower.taken(stands, 0)
+        one.read()
+    assert one.parts == [(4, 10, ["3", "4"])]
+    one.follower.sending()
+    one.follower.taken(10, 0)
+    one.append(b"6\n")
+    one.read()
+    assert one.parts == [(10, 12, [])], "and no more than before is let through"
+    one.follower.sending()
+    one.follower.taken(2, 0)  # a database that was restored
+    one.read()
+    assert [lines for _, _, lines in one.parts] == [["2", "3", "4", "5"]]
+    held = one.follower.pending[0].part.held
+    assert held is not None and held.lines == 1
 
 
 def test_what_cannot_be_read_again_is_still_sent(log: Make) -> None:
