@@ -82,6 +82,7 @@ class Follower:
         self.stored = position.stored
         self.selection, self.deferred, self._limiter = selection, rule.deferred, limiter
         self._encoding, self._record, self._times = encoding(rule.encoding), rule.record, OwnTimes()
+        self._unit = len(self._encoding.of(b"").newline)  # bytes
         self._cutter = Cutter(
             position.offset,
             None if rule.record is None else selection.begins,
@@ -264,6 +265,8 @@ class Follower:
         if self._descriptor is None:
             raise Replaced
         read_from = self.read_at
+        if read_from % self._unit:  # the rule's encoding was another: in the middle of a character
+            self._cutter.move(read_from + 1)
         block = os.pread(self._descriptor, cutting.BLOCK, self._cutter.reads_from)
         if not self._same_head():
             raise Replaced

@@ -143,6 +143,21 @@ def test_a_quiet_file_gathers_no_more_than_its_burst(stand: Stand) -> None:
     assert len(stand.stored("app.log")) <= 6
 
 
+@pytest.mark.parametrize("now", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_an_encoding_that_is_put_right_is_read_on_in_step(stand: Stand, now: str) -> None:
+    """Read as UTF-8, a line of UTF-16 may end in the middle of its newline."""
+    log, codec = stand.file("app.log"), "utf-16-le" if now == "utf-16" else now
+    log.write_bytes(b"")
+    monitor = stand.start(Rule(str(log)))
+    log.write_bytes("\ufeffone\n".encode(codec))
+    wait_until("it is stored somehow", lambda: len(stand.stored("app.log")) == 1)
+    assert monitor.stop() == 0
+    stand.start(Rule(str(log), encoding=now))
+    with log.open("ab") as file:
+        file.write("two\nthree\n".encode(codec))
+    wait_until("the rest is stored", lambda: stand.stored("app.log")[1:] == ["two", "three"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_every_line_of_every_record_is_stored_or_counted_once(tmp_path: Path, seed: int) -> None:
