@@ -36,9 +36,17 @@ class Cut:
 
 class Cutter:
     """One file's. `forced` are offsets at which a record began in an earlier life because the one before had waited
-    long enough; `keep_forced` remembers more of them."""
+    long enough; `keep_forced` remembers more of them. `with_ends`: somebody asks where lines end."""
 
-    def __init__(self, offset: int, begins: Begins | None, *, with_ends: bool, forced: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        offset: int,
+        begins: Begins | None,
+        *,
+        with_ends: bool,
+        keep_forced: bool = False,
+        forced: Iterable[int] = (),
+    ) -> None:
         self.offset = self.scanned = offset
         self.open: list[str] = []
         """The whole lines of the record that is not complete."""
@@ -47,8 +55,8 @@ class Cutter:
         self._reached = False  # whether the last block went to the end of what there is
         self._long: LongLine | None = None
         self._long_read = offset
-        self._begins, self._with_ends = begins, with_ends or begins is not None
-        self._keep_forced = with_ends
+        self._begins, self.with_ends = begins, with_ends
+        self._keep_forced = keep_forced
 
     @property
     def reads_from(self) -> int:
@@ -97,7 +105,7 @@ class Cutter:
             return [], []
         start, rest = self.offset, block[end:]
         found = encoding.split(block[:end]) if end else []
-        ends = list(_ends(block[:end], start, encoding)) if end and self._with_ends else []
+        ends = list(_ends(block[:end], start, encoding)) if end and (self.with_ends or self._begins is not None) else []
         self.move(start + end)
         self._reached = len(block) < BLOCK and encoding.find(rest) < 0
         if self._reached and rest:

@@ -1,7 +1,8 @@
 """Reads one incarnation of a source: bytes in, parts of selected lines out, the position behind them.
 
 Rules: what a part covers begins where the last one ended, so bytes without a selected line leave no gap between parts.
-Deferred lines are sent with the offset behind each, for they travel in pieces.
+Deferred lines are sent with the offset behind each, for they travel in pieces. Of the first part of a life the offsets
+are known too: the receiver may have some of it from the life before, and the file may be gone by then.
 A part stays until it is acknowledged; only then the saved position moves past it. After every read the file's first
 bytes are compared again: a read that a truncation overtook is thrown away. A last line without its newline waits, as
 does a record that may go on; whole lines of such a record outlive a truncation. What the rate limit holds back is
@@ -43,7 +44,8 @@ class Replaced(Exception):
 
 @dataclass
 class Prepared:
-    """A part that waits for its acknowledgement; its lines were read from `read_from` on. `weight` is in bytes.
+    """A part that waits for its acknowledgement; its lines were read from `read_from` on. `weight` is in bytes, `ends`
+    has the offset behind each line, where it is known.
 
     Once `sent` it is not changed any more: what is sent again is the same.
     """
@@ -51,6 +53,7 @@ class Prepared:
     part: LogPart
     read_from: int
     weight: int
+    ends: list[int]
     sent: bool = False
     refusals: int = 0
 
@@ -86,7 +89,8 @@ class Follower:
         self._cutter = Cutter(
             position.offset,
             None if rule.record is None else selection.begins,
-            with_ends=rule.deferred,
+            with_ends=True,
+            keep_forced=rule.deferred,
             forced=position.forced,
         )
         self.pending: list[Prepared] = []
@@ -291,7 +295,7 @@ class Follower:
         found = len(lines)
         if self._limiter is not None:
             lines = lines[: self._limiter.allow(found, now_us)]
-        ends = _ends(lines, cut) if self.deferred else []
+        ends = _ends(lines, cut) if self._cutter.with_ends else []
         self._keep(lines, ends, read_from, now_us, found - len(lines))
 
     def _keep(self, lines: list[str], ends: list[int], read_from: int, now_us: int, held: int) -> None:
@@ -305,16 +309,17 @@ class Follower:
         if waiting is not None and _joins(waiting, weight, len(lines)):
             _extend_times(waiting.part, times, len(lines))
             waiting.part.lines.extend(lines)
-            waiting.part.ends.extend(ends)
+            waiting.ends.extend(ends)
             both = self._held(held + (waiting.part.held.lines if waiting.part.held else 0))
             waiting.part = msgspec.structs.replace(waiting.part, end=self.read_at, held=both)
             waiting.weight += weight
             return
         start = self.pending[-1].part.end if self.pending else self.stored
+        told = ends if self.deferred else []
         part = LogPart(
-            self.stream, shown(self.source), start, self.read_at, now_us, lines, ends, times, self._held(held)
+            self.stream, shown(self.source), start, self.read_at, now_us, lines, told, times, self._held(held)
         )
-        self.pending.append(Prepared(part, read_from, weight))
+        self.pending.append(Prepared(part, read_from, weight, ends))
 
     def _held(self, lines: int) -> Held | None:
         return Held(lines, self._limiter.limit.text) if lines and self._limiter is not None else None
@@ -341,6 +346,7 @@ class Follower:
         if position == part.end:
             self._let_through += len(self.pending.pop(0).part.lines)
             self.stored = position
+            self._cutter.with_ends = self.deferred  # from here on the two go in step
             self._cutter.forget_forced(position)
         else:
             self._go_back(position, now)
@@ -369,7 +375,7 @@ class Follower:
     def _give_back(self, position: int) -> None:
         """To the rate limit: what was let through behind `position` is so again."""
         part = self.pending[0].part
-        stored = bisect_right(part.ends, position)
+        stored = bisect_right(self.pending[0].ends, position)
         lines = sum(len(prepared.part.lines) for prepared in self.pending) - stored
         self._let_through += stored
         if position < part.start:  # as after a restored database; which of the stored ones nobody knows
@@ -382,13 +388,14 @@ class Follower:
         self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
         if self.pending and self.pending[0].part.start < position:
             part = self.pending[0].part
-            first = bisect_right(part.ends, position)
+            first = bisect_right(self.pending[0].ends, position)
             rest: dict[str, Sequence[object]] = {
                 "lines": part.lines[first:],
                 "ends": part.ends[first:],
                 "times": part.times[first:],
             }
             self.pending[0].part = msgspec.structs.replace(part, start=position, **rest)
+            del self.pending[0].ends[:first]
 
     def _as_position(self, offset: int) -> Position:
         return Position(

@@ -3,7 +3,8 @@
 Rules: what is beyond is held back and counted, never waited for: the writer is not slowed down, nor are other files.
 Time counts from when the source was last read to its end, for what is read now was written since: a backlog that
 piled up at less than the rate (no leader, a daemon that was down) is let through whole. So the bucket is cut to its
-size only at the end of the file. What is given back was let through and has to be read again. Instants are microseconds UTC; a clock that is set back lets nothing through twice.
+size only at the end of the file. What is given back was let through and is read again. Instants are microseconds UTC;
+a clock that is set back lets nothing through twice.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def starts(lines: list[str]) -> list[bool]:
 
 
 def cutter(offset: int = 0, **more: object) -> Cutter:
-    return Cutter(offset, starts, with_ends=True, **more)  # type: ignore[arg-type]
+    return Cutter(offset, starts, with_ends=True, keep_forced=True, **more)  # type: ignore[arg-type]
 
 
 def feed(one: Cutter, data: bytes, **how: bool) -> list[str]:

@@ -201,16 +201,28 @@ def test_what_is_read_again_is_counted_once_by_the_rate_limit(log: Make) -> None
     assert held is not None and held.lines == 1
 
 
-def test_what_cannot_be_read_again_is_still_sent(log: Make) -> None:
+def test_of_what_cannot_be_read_again_the_rest_is_still_sent(log: Make) -> None:
+    """The receiver stands inside the first part after a kill, and the file was truncated."""
     one = log(b"1\n2\n")
     one.read()
     one.follower.sending()
     one.follower.end()
     one.follower.taken(2, 0)
-    assert one.parts == [(2, 4, ["1", "2"])]
+    assert one.parts == [(2, 4, ["2"])]
     one.follower.sending()
     one.follower.taken(4, 0)
     assert one.follower.drained
+
+
+def test_ends_are_told_of_deferred_lines_and_known_of_the_first_part_of_a_life(log: Make) -> None:
+    one = log(b"1\n2\n")
+    one.read()
+    assert one.follower.sending().ends == [], "what is not deferred is taken whole, or read again"
+    assert one.follower.pending[0].ends == [2, 4]
+    one.follower.taken(4, 0)
+    one.append(b"3\n")
+    one.read()
+    assert one.follower.pending[0].ends == [], "from then on there is no part that the receiver has half of"
 
 
 @pytest.mark.parametrize("new", [b"", b"x\n", b"1\nx\n", b"something else altogether\n"])
