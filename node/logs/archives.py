@@ -4,13 +4,15 @@ Rules: a compressed file is never a log of its own. It is looked at only when a 
 unpacked content begins with the bytes that the incarnation began with, and holds all that was read of it, goes on in
 its place; those that were compressed after it are its successors. What is unread is unpacked, piece by piece as it is
 read, into a file without a name in the node's state directory: no more of it at once than fits into memory, and no
-further ahead than AHEAD. What this Python cannot unpack is a gap, and it is said why.
+further ahead than AHEAD, and what is stored gives its room on the disk back. What this Python cannot unpack is a gap,
+and it is said why.
 """
 
 from __future__ import annotations
 
 import bz2
 import contextlib
+import ctypes
 import gzip
 import lzma
 import os
@@ -35,6 +37,11 @@ PIECE = 1024 * 1024
 
 AHEAD = 4 * 1024 * 1024
 """Bytes unpacked and not yet read."""
+
+PAGE = 4096
+
+_PUNCH_HOLE = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+_libc = ctypes.CDLL(None)
 
 
 class Unpacked(Protocol):
@@ -180,12 +187,15 @@ class Archives:
         except BROKEN:
             return False
         head = archive.head or b""
+        descriptor = -1
         try:
             descriptor = _nameless(self.state)
             os.pwrite(descriptor, head, 0)
             os.ftruncate(descriptor, max(follower.read_at, len(head)))
         except OSError as error:
             packed.close()
+            if descriptor >= 0:
+                os.close(descriptor)
             self.reports.unsaved(error)
             return False
         follower.unpack(descriptor, Packed(archive.path, archive.identity.device, archive.modified))
@@ -206,6 +216,7 @@ class Archives:
                     self._done(unpacking)
                 continue
             if unpacking.at - follower.read_at < AHEAD and (leader or follower.deferred):
+                _give_back(follower)
                 self._piece(unpacking, now)
                 busy = True
         return busy
@@ -308,6 +319,15 @@ def _open(path: str) -> tuple[IO[bytes], Unpacked]:
         raise OSError("cannot be unpacked here")
     packed = os.fdopen(os.open(path, READ_FLAGS), "rb")
     return packed, opener(packed)
+
+
+def _give_back(follower: Follower) -> None:
+    """The room of what is stored, but for the first bytes; where the filesystem cannot, it comes back at the end."""
+    offset = follower.position.offset
+    if follower.descriptor is not None and offset - max(PAGE, follower.kept_from) >= PIECE:
+        length = ctypes.c_long(offset // PAGE * PAGE - PAGE)
+        _libc.fallocate(follower.descriptor, _PUNCH_HOLE, ctypes.c_long(PAGE), length)
+        follower.kept_from = offset
 
 
 def _nameless(directory: Path) -> int:

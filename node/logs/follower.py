@@ -104,6 +104,8 @@ class Follower:
         """Whether it is not found now, perhaps because its disk is not mounted."""
         self.unpacking = False
         """Whether more of it is still to be unpacked from a compressed file."""
+        self.kept_from = 0
+        """Bytes before this are not there, of what is unpacked."""
         self.grown_at = 0.0
         self.not_before = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
@@ -216,6 +218,7 @@ class Follower:
         self.linked = self.absent = False
         self.unpacking = True
         self._cutter.go_back()
+        self.kept_from = self.read_at
         self.size = os.fstat(descriptor).st_size
         self._same_head()
 
@@ -223,7 +226,7 @@ class Follower:
         """Go on in the file of `fact`: the same one, or a copy of it."""
         if fact.identity != self.identity:
             self.close()
-            self.identity, self._packed = fact.identity, None
+            self.identity, self._packed, self.kept_from = fact.identity, None, 0
         self.path, self.linked, self.absent = fact.path, True, False
         self.size, self.modified = max(fact.size, self.read_at), fact.modified
         if self.empty and fact.head:  # what is read must be what was decided on
@@ -364,7 +367,7 @@ class Follower:
         """The receiver stands elsewhere, as after a life of which not all was saved: go on from there."""
         if position <= self.pending[0].part.start:
             self.not_before = now + NO_PROGRESS
-        if self.ended:
+        if self.ended or position < self.kept_from:
             self._trim(position)
         else:
             self._give_back(position)

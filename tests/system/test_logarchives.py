@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,6 +102,34 @@ def test_a_monitor_killed_while_it_unpacks_goes_on_there(stand: Stand) -> None:
     stand.follow("app.log")
     wait_until("all are stored", lambda: len(stand.stored("app.log")) >= len(lines) + 2, 30)
     assert before < len(lines) and stand.stored("app.log") == ["1", *lines, "last"]
+
+
+def test_what_is_unpacked_and_stored_takes_no_room_on_the_disk(stand: Stand) -> None:
+    begun(stand, "1")
+    lines = [f"{number} ".ljust(500, "x") for number in range(60_000)]
+    append(stand.file("app.log"), *lines)
+    rotate(stand, "app.log.1", ".gz")
+    monitor = stand.follow("app.log")
+    most = 0
+
+    def stored() -> bool:
+        nonlocal most
+        most = max(most, room(monitor.process.pid))
+        return len(stand.stored("app.log")) > len(lines)
+
+    wait_until("all are stored", stored, 30, 0.005)
+    assert stand.stored("app.log") == ["1", *lines]
+    assert 0 < most < 16 * 1024 * 1024
+
+
+def room(process: int) -> int:
+    """Bytes on the disk of the files without a name that a process has."""
+    total = 0
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            seen = descriptor.stat()
+            total += seen.st_blocks * 512 if stat.S_ISREG(seen.st_mode) and not seen.st_nlink else 0
+    return total
 
 
 def test_what_cannot_be_unpacked_here_or_is_broken_is_told(stand: Stand) -> None:

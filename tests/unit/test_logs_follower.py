@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noroshi.node.logs import cutting
-from noroshi.node.logs.follower import NO_PROGRESS, Follower, Replaced
+from noroshi.node.logs.follower import NO_PROGRESS, Follower, Packed, Replaced
 from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.lines import text
 from noroshi.node.logs.messages import Limit, Rule
@@ -212,6 +213,25 @@ def test_of_what_cannot_be_read_again_the_rest_is_still_sent(log: Make) -> None:
     one.follower.sending()
     one.follower.taken(4, 0)
     assert one.follower.drained
+
+
+def test_a_receiver_that_stands_before_what_was_unpacked_is_not_given_a_hole(log: Make) -> None:
+    """Its database was restored: what it lacks is a gap, not a line of nothing."""
+    first = b"1" * HEAD
+    one = log(first + b"\n2\n")
+    one.read()
+    one.follower.sending()
+    one.follower.taken(HEAD + 3, 0)
+    with tempfile.TemporaryFile() as unpacked:
+        unpacked.write(first + b"\0\0\0" + b"3\n")
+        unpacked.flush()
+        one.follower.unpack(os.dup(unpacked.fileno()), Packed("app.log.1.gz", 1, 1))
+        one.follower.read(1, whole=False)
+        one.follower.sending()
+        one.follower.taken(HEAD + 1, 0)
+        if one.follower.has_more:
+            one.follower.read(1, whole=False)
+        assert one.parts == [(HEAD + 3, HEAD + 5, ["3"])]
 
 
 def test_ends_are_told_of_deferred_lines_and_known_of_the_first_part_of_a_life(log: Make) -> None:
