@@ -14,11 +14,12 @@ IMMEDIATE = "events"
 
 
 class EventStreams:
-    """Keeps the last sequence of each stream in memory; a rollback throws the whole object away."""
+    """Keeps the last sequence of each stream and the nodes' ids in memory; a rollback throws the whole object away."""
 
     def __init__(self, states: StateManager) -> None:
         self._states = states
         self._last: dict[bytes, int | None] = {}
+        self._node_ids: dict[str, int] = {}
         self.restored = False
         """The database was lost and begun again: a stream that it does not know may have been known before."""
 
@@ -54,7 +55,7 @@ class EventStreams:
         if taken.lost:
             self.gap(connection, turn, node, f"{kind} stream", taken.lost)
         if taken.position != last:
-            streams.advance(connection, batch.stream, nodes.node_id(connection, node), kind, taken.position, turn.at)
+            streams.advance(connection, batch.stream, self._node_id(connection, node), kind, taken.position, turn.at)
             self._last[batch.stream] = taken.position
         return taken
 
@@ -63,6 +64,11 @@ class EventStreams:
         self._states.accept(
             connection, turn, node, f"monitor/{node}/streams", "ERROR", f"{source}: {lost} lost, no longer kept"
         )
+
+    def _node_id(self, connection: Connection, node: str) -> int:
+        if node not in self._node_ids:
+            self._node_ids[node] = nodes.node_id(connection, node)
+        return self._node_ids[node]
 
     def _position(self, connection: Connection, stream: bytes) -> int | None:
         if stream not in self._last:

@@ -18,6 +18,7 @@ from noroshi.store.connection import Connection
 from noroshi.store.model import FAILURE_EVENT, Definition, category_of
 from noroshi.store.tables import events as table
 from noroshi.store.tables import nodes
+from noroshi.store.tables.events import EventRow
 
 Notifier = Callable[[Connection, Turn, Definition | None, Subject], None]
 Changed = Callable[[Connection, Turn, str, str | None], None]
@@ -68,16 +69,18 @@ class StateManager:
             held.seen_at = max(held.seen_at, report.observed_at)
             return verdict.handling
         update = verdict.handling is Handling.UPDATE
-        event_id = self._store(connection, turn, event, report, update=update, author=author)
+        row = self._store(connection, turn, event, report, update=update, author=author)
         self._changed(connection, turn, event, state if update else None)
-        self._tell(connection, turn, event_id, verdict.notify)
+        if verdict.notify:
+            subject = payload.of_event(row)
+            for definition in verdict.notify:
+                self._notify(connection, turn, definition, subject)
         return verdict.handling
 
     def store_failure(self, connection: Connection, turn: Turn, failed: int, supplement: str) -> Sequence[Notify]:
         """S10, S11: a notification-failure event, past S1 and past duplicate control; who is to hear of it."""
         report = Observed("ERROR", supplement, self._own_node, turn.at, ordered=True)
-        event_id = self._store(connection, turn, FAILURE_EVENT, report, update=True)
-        subject = self._subject(connection, event_id, failed)
+        subject = payload.of_event(self._store(connection, turn, FAILURE_EVENT, report, update=True), failed)
         defined = self._definitions.matcher.event(FAILURE_EVENT, report.state)
         return [Notify(definition, subject) for definition in defined or (None,)]
 
@@ -86,18 +89,6 @@ class StateManager:
         for event, held in self._held.items():
             table.count_duplicate(connection, event, held.event_id, held.times, held.seen_at)
         self._held.clear()
-
-    def _tell(self, connection: Connection, turn: Turn, event_id: int, definitions: Sequence[Definition]) -> None:
-        if definitions:
-            subject = self._subject(connection, event_id, None)
-            for definition in definitions:
-                self._notify(connection, turn, definition, subject)
-
-    def _subject(self, connection: Connection, event_id: int, failure_of: int | None) -> Subject:
-        row = table.event_by_id(connection, event_id)
-        if row is None:
-            raise LookupError(f"event {event_id} was stored in this transaction and is not there")
-        return payload.of_event(row, failure_of)
 
     def _current(self, connection: Connection, event: str) -> tuple[int, Observed] | None:
         if event not in self._rows:
@@ -111,11 +102,13 @@ class StateManager:
 
     def _store(
         self, connection: Connection, turn: Turn, event: str, report: Observed, *, update: bool, author: str = ""
-    ) -> int:
+    ) -> EventRow:
+        """The history's new row, as it would be read back."""
+        category = category_of(event)
         event_id = table.add_event(
             connection,
             event=event,
-            category=category_of(event),
+            category=category,
             state=report.state,
             supplement=report.supplement,
             node=self._node_id(connection, report.node),
@@ -127,7 +120,9 @@ class StateManager:
             self._write_held(connection, event)
             table.set_state(connection, event_id, ordered=report.ordered)
             self._rows[event] = (event_id, report)
-        return event_id
+        return EventRow(
+            event_id, event, category, report.state, report.supplement, report.node, report.observed_at, turn.at
+        )
 
     def _write_held(self, connection: Connection, event: str) -> None:
         """What was held back in this turn belongs to the row that is replaced now."""

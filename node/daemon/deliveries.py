@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import zmq
 import zmq.asyncio
@@ -63,7 +63,7 @@ class DeliveryServer:
         plain: zmq.Context[zmq.Socket[bytes]] = zmq.Context.shadow(context.underlying)
         self._socket = sockets.router(plain, endpoint, keys=keys)
         self._notifier, self._prober = notifier, prober
-        self._answers: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[Any]] = set()
         self._complaints = _Complaints()
         self._failed: asyncio.Future[None] | None = None
         self._scheduled = False
@@ -121,14 +121,17 @@ class DeliveryServer:
             self.counts.bad += 1
             self._complaints.say(f"no delivery, from {_sender(frames)}: {error}")
             return
-        task = asyncio.create_task(self._answer(envelope, message))
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
-
-    async def _answer(self, envelope: list[bytes], message: Deliver | Probe) -> None:
         if isinstance(message, Deliver):
-            self._send(envelope, await self._notifier.deliver(message), f"delivery {message.delivery}")
-        elif self._prober is not None:
+            what = f"delivery {message.delivery}"
+            task = self._notifier.begin(message, lambda answer: self._send(envelope, answer, what))
+        else:
+            task = asyncio.create_task(self._probe(envelope, message))
+        if task is not None:
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+
+    async def _probe(self, envelope: list[bytes], message: Probe) -> None:
+        if self._prober is not None:
             self._send(envelope, await self._prober.answer(message), f"doctor's run {message.run}")
 
     def _send(self, envelope: list[bytes], answer: Answer | Probed, what: str) -> None:

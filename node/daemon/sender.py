@@ -55,12 +55,13 @@ class Sender:
         self._forgotten, self._forgetful = forgotten, 0
         self.acknowledged = 0
         """Events taken by a coordinator since the start."""
-        self._spool, self._context, self._timeout, self._keys = spool, context, timeout, keys
+        self._spool, self._timeout, self._keys = spool, timeout, keys
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.shadow(context.underlying)
         self._cluster, self._node, self._incarnation = cluster, node, incarnation
         self._sending = Sending()
         self._leader: tuple[str, int] | None = None
         self._connected: tuple[str, int] | None = None
-        self._socket: zmq.asyncio.Socket | None = None
+        self._socket: zmq.Socket[bytes] | None = None
         self._receiving: asyncio.Future[bytes] | None = None
         self._news, self._leader_news = asyncio.Event(), asyncio.Event()
         self._instead: dict[tuple[bytes, int], Report] = {}
@@ -166,8 +167,9 @@ class Sender:
         socket = self._open(leader)
         answered = False
         try:
-            await socket.send(request, zmq.NOBLOCK)
-            self._receiving = asyncio.ensure_future(socket.recv())
+            self._receiving = asyncio.get_running_loop().create_future()
+            socket.send(request, zmq.NOBLOCK)
+            self._read()  # the descriptor tells of a change once, and sending may have taken that
             await asyncio.wait({self._receiving}, timeout=self._timeout)
             answered = self._receiving.done() and not self._receiving.cancelled()
             return codec.replies.decode(self._receiving.result()) if answered else None
@@ -176,14 +178,20 @@ class Sender:
                 self._close()
             self._receiving = None
 
-    def _open(self, leader: tuple[str, int]) -> zmq.asyncio.Socket:
+    def _read(self) -> None:
+        """The reply, where it has come; asking for the events is also what makes the descriptor quiet again."""
+        if self._socket is None:
+            return
+        readable = cast("int", self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+        if readable and self._receiving is not None and not self._receiving.done():
+            self._receiving.set_result(self._socket.recv(zmq.NOBLOCK))
+
+    def _open(self, leader: tuple[str, int]) -> zmq.Socket[bytes]:
         if self._socket is None or self._connected != leader:
-            self._close()
-            plain = cast(
-                "zmq.Context[zmq.Socket[bytes]]", self._context
-            )  # what its sockets are, `sockets` need not know
-            self._socket = cast("zmq.asyncio.Socket", sockets.requester(plain, leader[0], self._keys))
+            self._close_socket()
+            self._socket = sockets.requester(self._context, leader[0], self._keys)
             self._connected = leader
+            asyncio.get_running_loop().add_reader(cast("int", self._socket.getsockopt(zmq.FD)), self._read)
         return self._socket
 
     async def _pause(self, seconds: float) -> None:
@@ -209,7 +217,11 @@ class Sender:
     def _close(self) -> None:
         if self._receiving is not None:
             self._receiving.cancel()
+        self._close_socket()
+
+    def _close_socket(self) -> None:
         if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(cast("int", self._socket.getsockopt(zmq.FD)))
             self._socket.close(linger=0)
             self._socket = None
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from noroshi.node.notifier import account
 from noroshi.node.notifier.default import SystemLog
@@ -83,13 +84,34 @@ class Notifier:
     async def deliver(self, message: Deliver) -> Answer:
         """How the delivery went, however often and with whatever gaps it is asked for."""
         try:
-            await self._admit(message)
+            if self._is_newer(message):
+                await _recorded(self._record.raise_term(message.term))
             result = await asyncio.shield(self._task(message))
         except Refused as refusal:
-            self.counts.refused += 1
-            self.counts.failed += 1
-            result = failed(str(refusal))
-        return Answer(message.delivery, result.outcome, result.reason, result.output)
+            result = self._refused(refusal)
+        return _answer(message, result)
+
+    def begin(self, message: Deliver, answered: Callable[[Answer], object]) -> asyncio.Task[Any] | None:
+        """As `deliver`, with `answered` called in the end; whom to wait for, None where it was called already.
+
+        In all but the first delivery of a term nothing but the delivery's own task is between the two.
+        """
+        try:
+            if self._is_newer(message):
+                asking = asyncio.create_task(self.deliver(message))
+                asking.add_done_callback(lambda task: answered(task.result()))
+                return asking
+            task = self._task(message)
+        except Refused as refusal:
+            answered(_answer(message, self._refused(refusal)))
+            return None
+        task.add_done_callback(lambda task: answered(_answer(message, task.result())))
+        return task
+
+    def _refused(self, refusal: Refused) -> Outcome:
+        self.counts.refused += 1
+        self.counts.failed += 1
+        return failed(str(refusal))
 
     async def close(self) -> None:
         """End what runs (TERM, grace, KILL), record it as interrupted, refuse the rest, close the record."""
@@ -100,20 +122,19 @@ class Notifier:
         self._process.close()
         await self._record.close()
 
-    async def _admit(self, message: Deliver) -> None:
-        """Raises Refused for what is not for this node now."""
+    def _is_newer(self, message: Deliver) -> bool:
+        """Whether its term must be recorded first. Raises Refused for what is not for this node now."""
         if message.protocol != PROTOCOL:
             raise Refused(f"protocol {message.protocol}; node {self._node} speaks {PROTOCOL}: install one version")
         if message.cluster != self._cluster:
             raise Refused(f"cluster {message.cluster!r}; node {self._node} belongs to {self._cluster!r}")
         if not 0 < len(message.delivery) <= MAX_ID:
             raise Refused(f"a delivery id has 1 to {MAX_ID} characters, not {len(message.delivery)}")
-        if message.term > self._record.term:
-            await _recorded(self._record.raise_term(message.term))
         if message.term < self._record.term:
             self.counts.stale_terms += 1
             hint = f"a shared directory made anew begins again at 1: then remove {self._node}'s state/deliveries"
             raise Refused(f"term {message.term} is over, term {self._record.term} has been heard ({hint})")
+        return message.term > self._record.term
 
     def _task(self, message: Deliver) -> asyncio.Task[Outcome]:
         if self._closing:
@@ -192,11 +213,13 @@ class Notifier:
         """The procedure's outcome; `failed` also at shutdown and for a fault of the procedure itself."""
         if self._closing:
             return failed(SHUTDOWN)
-        run = asyncio.create_task(procedure.run(job))  # a task of its own: `close` cancels this and nothing else
-        self._runs.add(run)
+        run = asyncio.current_task()
+        assert run is not None  # noqa: S101 - a delivery is a task
+        self._runs.add(run)  # `close` cancels it while it is in here, and nothing else of it
         try:
-            return await run
+            return await procedure.run(job)
         except asyncio.CancelledError:
+            run.uncancel()
             return failed(SHUTDOWN)
         except Exception as error:
             return self._own_fault(job.delivery, error)
@@ -215,6 +238,10 @@ class Notifier:
             log.error(
                 "delivery %s: its result could not be recorded: %s (make room in the state directory)", delivery, error
             )
+
+
+def _answer(message: Deliver, result: Outcome) -> Answer:
+    return Answer(message.delivery, result.outcome, result.reason, result.output)
 
 
 def _programs(settings: NotifierConfig) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,11 @@ def test_started_and_never_ended_is_interrupted_for_good(tmp_path: Path) -> None
         file.close()
 
 
-@pytest.mark.parametrize("torn", [b'{"type":"ended","delivery":"b","at":1,"res', b"\0" * 300, b"\xff\xfe\n", b"[]\n"])
-def test_a_torn_last_line_counts_as_never_written(tmp_path: Path, torn: bytes) -> None:
+@pytest.mark.parametrize("torn", [b'{"type":"ended","delivery":"b","at":1,"res', b"\xff\xfe\n", b"[]\n"])
+@pytest.mark.parametrize("room", [b"", b"\0" * 300])
+def test_a_torn_last_line_counts_as_never_written(tmp_path: Path, torn: bytes, room: bytes) -> None:
     path = written(tmp_path, Started("a", NOW), Ended("a", NOW, OK))
-    path.write_bytes(path.read_bytes() + torn)
+    path.write_bytes(path.read_bytes().rstrip(b"\0") + torn + room)
     file = reopened(tmp_path)
     assert file.damaged == 1
     assert file.result("a") == OK and not file.knows("b")
@@ -66,11 +68,24 @@ def test_a_torn_last_line_counts_as_never_written(tmp_path: Path, torn: bytes) -
     again.close()
 
 
+def test_the_room_behind_the_last_line_is_no_damage_and_is_written_into(tmp_path: Path) -> None:
+    path = written(tmp_path, Started("a", NOW), Ended("a", NOW, OK))
+    size = path.stat().st_size
+    assert path.read_bytes().endswith(bytes(1000))
+    with closing(reopened(tmp_path)) as file:
+        assert file.damaged == 0 and file.result("a") == OK
+        for number in range(20):
+            file.commit([Started(f"d{number}", NOW), Ended(f"d{number}", NOW, OK)], NOW)
+        assert path.stat().st_size < 2 * size
+    with closing(reopened(tmp_path)) as file:
+        assert file.damaged == 0 and all(file.result(f"d{number}") == OK for number in range(20))
+
+
 def test_every_cut_of_the_file_gives_a_prefix_of_its_history(tmp_path: Path) -> None:
     path = written(tmp_path, Term(3), Started("a", NOW), Ended("a", NOW, OK), Started("b", NOW))
-    whole = path.read_bytes()
+    whole = path.read_bytes().rstrip(b"\0")
     for length in range(len(whole) + 1):
-        path.write_bytes(whole[:length])
+        path.write_bytes(whole[:length] + b"\0" * (length % 2))  # whether or not the room behind it was made already
         file = reopened(tmp_path)
         if file.knows("b"):
             assert file.result("a") == OK
@@ -95,6 +110,7 @@ def test_results_older_than_a_day_are_dropped_at_the_start(tmp_path: Path) -> No
 
 def test_a_grown_file_is_cleared_out_while_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "GROWTH", 20_000)
+    monkeypatch.setattr(record, "ROOM", 5_000)
     monkeypatch.setattr(record, "KEEP_BYTES", 10_000)
     file = RecordFile(tmp_path, NOW)
     file.commit([Started("running", NOW)], NOW)
