@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of one shared directory. `wal` is SQLite's; `mark` and `lock` are the protocol's."""
+    """The files of one shared directory. `wal` is SQLite's; `mark` and `lock` are the protocol's.
+
+    What every commit asks for is made once: a path takes longer to make than to open.
+    """
 
     shared: Path
 
-    @property
+    @cached_property
     def database(self) -> Path:
         return self.shared / "noroshi.db"
 
-    @property
+    @cached_property
     def wal(self) -> Path:
         return self.shared / "noroshi.db-wal"
 
-    @property
+    @cached_property
     def mark(self) -> Path:
         return self.shared / "noroshi.mark"
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         return self.shared / "coordinator.lock"
 

@@ -8,6 +8,7 @@ is not: then nothing is acknowledged until there is space again.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -144,6 +145,7 @@ class Coordinator:
             self._commit([])  # the take-over itself: restored, recorded, announced
             self._announce()
             log.info("%s leads, term %d", self._term.node, self._term.term)
+            gc.freeze()  # what is here stays for life: no collection walks through it while an event waits
             while not self._stopping:
                 self._cycle()
         except LinkClosed as error:

@@ -8,6 +8,7 @@ with an error that says what to do.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -96,6 +97,7 @@ class Daemon:
             self._warn()
             self._systemd.ready(f"node {self._node.node} of cluster {self._cluster.name}")
             log.info("node %s of cluster %s is up", self._node.node, self._cluster.name)
+            gc.freeze()  # what is here stays for life: no collection walks through it while an event waits
             await self._until_stopped()
             self._systemd.stopping()
         log.info("node %s has stopped", self._node.node)

@@ -196,18 +196,24 @@ class Notifier:
 
     @asynccontextmanager
     async def _slot(self, procedure: Procedure, job: Job) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(job.timeout):
-                await procedure.slots.acquire()
-        except TimeoutError:
-            why = "too many deliveries of this kind run here"
-            raise Refused(f"waited {job.timeout:g} s on node {self._node} without being started: {why}") from None
+        if procedure.slots.locked():
+            await self._wait_for_slot(procedure, job)
+        else:
+            await procedure.slots.acquire()  # at once
         try:
             if self._closing:
                 raise Refused(SHUTDOWN)
             yield
         finally:
             procedure.slots.release()
+
+    async def _wait_for_slot(self, procedure: Procedure, job: Job) -> None:
+        try:
+            async with asyncio.timeout(job.timeout):
+                await procedure.slots.acquire()
+        except TimeoutError:
+            why = "too many deliveries of this kind run here"
+            raise Refused(f"waited {job.timeout:g} s on node {self._node} without being started: {why}") from None
 
     async def _run(self, procedure: Procedure, job: Job) -> Outcome:
         """The procedure's outcome; `failed` also at shutdown and for a fault of the procedure itself."""
