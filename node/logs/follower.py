@@ -149,7 +149,8 @@ class Follower:
     @property
     def handle(self) -> str | int:
         """What to stat. A directory tells when a name goes to another file, but not what a symbolic link means."""
-        return self.path if self._descriptor is None or (self._by_link and not self.rotated) else self._descriptor
+        descriptor = self._descriptor
+        return self.path if descriptor is None or (self._by_link and not self.rotated) else descriptor
 
     @property
     def has_more(self) -> bool:
