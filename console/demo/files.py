@@ -6,6 +6,7 @@ Everything lies below one temporary directory, for this user alone; nothing outs
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -161,23 +162,21 @@ def _quoted(value: object) -> str:
     return json.dumps(str(value))
 
 
+FIRST_PORT, LAST_PORT = 10_000, 32_700
+"""Below the ports that Linux gives to outgoing connections: one of those may be taken between a look and the bind."""
+
+
 def free_ports(count: int) -> list[int]:
     """First ports of `count` runs of three neighbours that are free on loopback now."""
     found: list[int] = []
-    candidate = 20000 + (_any_free_port() % 20000)
+    candidate = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
     while len(found) < count:
         if _all_free(candidate):
             found.append(candidate)
         candidate += PORTS_A_NODE
-        if candidate > 60000:
-            candidate = 20000
+        if candidate + PORTS_A_NODE > LAST_PORT:
+            candidate = FIRST_PORT
     return found
-
-
-def _any_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _all_free(first: int) -> bool:
