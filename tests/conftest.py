@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("noroshi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noroshi")
 
-# A shell's background job ignores Ctrl-C, and so would everything the tests start and interrupt.
+# A shell's background job ignores the keyboard's signals, and so would everything the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 sys.path.insert(0, str(Path(__file__).parent))
 
