@@ -61,7 +61,7 @@ class Timing(msgspec.Struct, frozen=True):
     """How often things are done and how long they may take, in seconds; `block` and `line` are CPU seconds."""
 
     quiet: float = 1.0
-    """Between two looks at a file that is not written."""
+    """Between two looks at a file that is not written; twice that where it has not been for long."""
     active: float = 0.2
     """Between two looks at one that is."""
     rescan: float = 5.0

@@ -24,6 +24,9 @@ from noroshi.store.clock import now_us
 WRITTEN = 5.0
 """Seconds for which a file that grew is looked at often."""
 
+RESTING = 30.0
+"""Seconds without growth after which a file is looked at in every second round: most files of most nodes are such."""
+
 LET_GO = 60.0
 """Seconds without a change until the descriptor of a rotated file is given back."""
 
@@ -39,7 +42,7 @@ class Watcher:
         self._places: dict[str, Place] = {}
         self._round = 0
         self._quiet_due = self._rescan_due = self._active_due = 0.0
-        self._looked_us = 0  # when each file was looked at last
+        self._looked_us = self._looked_before_us = 0  # when the files were looked at in the last two rounds
 
     # --- looking ---
 
@@ -84,12 +87,18 @@ class Watcher:
     def _poll_all(self, now: float) -> None:
         self._round += 1
         self._quiet_due = now + self._timing.quiet
-        slow = self._round % ROTATED == 0
+        files = list(self._roster.chains)
+        past = [follower for follower in files if follower.rotated or follower.ended]  # asked of each only once
+        if past and self._round % ROTATED:
+            seldom = {follower for follower in past if follower.rotated and follower.descriptor is None}
+            files = [follower for follower in files if follower not in seldom]
+        turn = self._round % 2
+        files = [f for n, f in enumerate(files) if n % 2 == turn or now - f.grown_at <= RESTING]
         looked_us = now_us()
-        self._poll_files([f for f in self._roster.chains if slow or not f.rotated or f.descriptor is not None], now)
-        self._looked_us = looked_us
+        self._poll_files(files, now)
+        self._looked_us, self._looked_before_us = looked_us, self._looked_us
         self._rest(now)
-        for follower in [follower for follower in self._roster.chains if follower.rotated or follower.ended]:
+        for follower in past:
             self._let_go(follower, now)
         changed = [place for place in self._places.values() if now >= place.not_before and place.changed()]
         followers = self._roster.chains.by_directory() if changed else {}
@@ -112,7 +121,8 @@ class Watcher:
                 self._changed(follower, seen, now)
 
     def _changed(self, follower: Follower, seen: os.stat_result, now: float) -> None:
-        follower.was_as_known(self._looked_us)
+        rests = now - follower.grown_at > RESTING
+        follower.was_as_known(self._looked_before_us if rests else self._looked_us)
         if follower.empty and not follower.rotated:  # perhaps written, copied and truncated, and written again
             self._roster.suspect(follower)
             return
