@@ -67,11 +67,13 @@ def test_trouble_is_in_its_health_and_passes(filled: Path, watcher: Watcher) -> 
     wait_until("an answer", lambda: watcher.health.answered)
     database = layout_of(filled).database
     content = database.read_bytes()
-    database.write_bytes(b"no database at all" * 1000)
+    with database.open("r+b") as file:  # never empty in between: that would be no database yet
+        file.write(b"no database at all" * 1000)
     wait_until("trouble", lambda: watcher.health.trouble)
     assert not watcher.health.no_database
     answered = watcher.health.answered
-    database.write_bytes(content)
+    with database.open("r+b") as file:
+        file.write(content)
     wait_until("health", lambda: not watcher.health.trouble and (watcher.health.answered or 0) > (answered or 0))
 
 
