@@ -11,13 +11,18 @@ import secrets
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from noroshi.console.doctor import disk, peers
 from noroshi.console.doctor.check import Check, Verdict, failed
+from noroshi.console.doctor.fencing import measure_fencing
+from noroshi.console.doctor.leader import coordinator
 from noroshi.console.doctor.settings import Settings, keyring, load
 from noroshi.console.output import Cell, Printer, plain, state_cell
 from noroshi.console.sanitise import visible
+from noroshi.node.wire.panel import Panel, Reply
+from noroshi.node.wire.probing import AskFacts
 from noroshi.store.config import check_pair
 from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
@@ -26,6 +31,8 @@ ANSWER_LIMIT = 2.0
 """Seconds a daemon has to say who it is."""
 LISTENING = 10.0
 """Seconds in which a packet must be heard, where they are sent that often."""
+RECONNECTING = 2.0
+"""Seconds until a node that has just started must be heard by the others: they try it once a second (wire.sockets)."""
 SAMPLES = 5
 """Questions by which a clock is read."""
 
@@ -62,10 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(settings: Settings) -> list[Check]:
     """Every check: first who is there, then the disk, by those who are."""
-    from noroshi.console.doctor.leader import coordinator
-    from noroshi.node.wire.panel import Panel, Reply
-    from noroshi.node.wire.probing import AskFacts
-
     cluster, began, ring = settings.cluster, time.monotonic(), keyring(settings)
     with Panel(cluster.name, settings.node.node, secrets.token_hex(8), ring) as panel:
         ears = panel.listen(list(cluster.nodes))
@@ -80,6 +83,7 @@ def examine(settings: Settings) -> list[Check]:
         }
         packets = ears.wait(began + min(LISTENING, 2.5 * cluster.heartbeat.interval + 1.0))
         listened = time.monotonic() - began
+        replies |= _hearing_again(panel, peers.Seen(cluster, settings.node.node, replies, packets, listened))
         of_the_disk = disk.measure(panel, there)
         seen = peers.Seen(cluster, settings.node.node, replies, packets, listened)
     return [
@@ -93,11 +97,19 @@ def examine(settings: Settings) -> list[Check]:
     ]
 
 
+def _hearing_again(panel: Panel, seen: peers.Seen) -> dict[str, Reply]:
+    """The answers of the nodes, asked again while one of them does not hear another: it may have come this moment."""
+    interval, replies = seen.cluster.heartbeat.interval, dict(seen.replies)
+    until = time.monotonic() + min(LISTENING, RECONNECTING + 2.5 * interval)
+    there = [node for node in seen.cluster.nodes if node.name in seen.facts]
+    while not peers.all_hear(replace(seen, replies=replies)) and time.monotonic() < until:
+        time.sleep(min(interval, 0.2))
+        replies |= panel.ask(dict.fromkeys(there, AskFacts()), ANSWER_LIMIT)
+    return replies
+
+
 def fence(settings: Settings, name: str) -> Check:
     """The one check that needs an operator: they are told on standard error what to do. Raises NoroshiError."""
-    from noroshi.console.doctor.fencing import measure_fencing
-    from noroshi.node.wire.panel import Panel
-
     names = settings.cluster.names
     others = sorted(set(names) - {name}, key=lambda other: other != settings.node.node)
     if name not in names or not others:

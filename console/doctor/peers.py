@@ -109,9 +109,19 @@ def _disagrees(seen: Seen, node: NodeAddress, facts: Facts, packet: Heading | No
     return None
 
 
-def _hearing(seen: Seen) -> Check:
+def all_hear(seen: Seen) -> bool:
+    """Whether each of the nodes that answer hears every other, in time and in the life that answered."""
+    return not any(_is_deaf(heard, other) or heard.state != "UP" for _, heard, other in _paths(seen))
+
+
+def _paths(seen: Seen) -> list[tuple[str, Heard, Facts]]:
+    """Who hears, what it says of the one heard, and what that one says of itself."""
     facts = seen.facts
-    paths = [(name, _of(own, other), facts[other]) for name, own in facts.items() for other in facts if other != name]
+    return [(name, _of(own, other), facts[other]) for name, own in facts.items() for other in facts if other != name]
+
+
+def _hearing(seen: Seen) -> Check:
+    facts, paths = seen.facts, _paths(seen)
     deaf = [_deafness(name, heard) for name, heard, other in paths if _is_deaf(heard, other)]
     if deaf:
         hint = "the path between them, in that direction: firewalls, routes, the first port of the one not heard"

@@ -26,6 +26,8 @@ from lost_lock import free_lock
 from waiting import wait_until
 
 from noroshi.console.commands import doctor as command
+from noroshi.console.doctor import settings
+from noroshi.console.doctor.check import Verdict
 from noroshi.console.main import main
 from noroshi.node.probe.disk import content
 from noroshi.node.wire import codec
@@ -159,6 +161,19 @@ def test_for_people_there_is_one_line_a_check_and_a_changed_cluster_file_is_one(
     assert failed.split()[2] == "cluster.yaml"
     assert "goes by another than the file in the shared directory → restart those daemons" in failed
     assert any("security: none" in line and "→" in line for line in lines)
+
+
+def test_a_node_that_started_this_moment_is_waited_for(whole: Cluster) -> None:
+    """The others try a node that was gone once a second: until then they do not hear it, and nothing is wrong."""
+    whole.kill("b")
+    wait_until("DOWN", lambda: whole.node_states()["b"] == "DOWN")
+    whole.start("b")
+    node = load_cluster(whole.layout.cluster).node("b")
+    with Panel("test", "a", "0" * 16) as panel:
+        wait_until("b answers", lambda: panel.ask({node: AskFacts()}, 0.1))
+    found = {check.subject: check for check in command.examine(settings.load(whole.nodes["a"].config))}
+    assert found["packets between nodes"].verdict is Verdict.OK, found["packets between nodes"].measured
+    whole.await_up()
 
 
 def test_where_another_doctor_measures_nothing_is_measured(whole: Cluster) -> None:
