@@ -9,6 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = (
+    (end.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) for end in (datetime.min, datetime.max)
+)
 
 
 def now_us() -> int:
@@ -17,8 +20,14 @@ def now_us() -> int:
 
 
 def to_iso(instant_us: int) -> str:
-    """ISO 8601 UTC with microseconds, as every JSON field of the commands shows it: 2026-11-22T03:04:05.000006Z."""
-    return (_EPOCH + timedelta(microseconds=instant_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """ISO 8601 UTC with microseconds, as every JSON field of the commands shows it: 2026-11-22T03:04:05.000006Z.
+
+    Of what a damaged row may hold instead, the nearest there is: a year outside of 1 to 9999 becomes one of these, what
+    is no number the epoch. A row is shown and told whatever became of its time.
+    """
+    sound = instant_us if isinstance(instant_us, int) else 0
+    moment = _EPOCH + timedelta(microseconds=min(max(sound, _FIRST), _LAST))
+    return f"{moment.year:04}{moment.strftime('-%m-%dT%H:%M:%S.%fZ')}"
 
 
 def stamp(instant_us: int) -> str:

@@ -2,7 +2,7 @@
 the schema finds it, and no query that meets it can be answered.
 
 Role: what the leader needs to lead is mended, each byte that cannot be read becoming U+FFFD, and told; what only people
-read (old events, lines of the shared log) is left.
+read (old events, lines of the shared log) is left. What else may stand in a row is values.py's.
 """
 
 from __future__ import annotations

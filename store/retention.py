@@ -7,6 +7,8 @@ an attempt under way, those of an open trouble or a standing hold) and, as long 
 the line it told of. The newest row of a table stays, so that numbers are not given twice. The size is that of the pages
 in use: pages that became free are filled again before the file grows.
 A batch looks at so many rows, whatever it may take of them, going up the row ids; where it ended the next one goes on.
+A row whose instant is no number (a bad disk) counts as past every age, and one of the future (a wrong clock) is passed
+over until its time has come: neither keeps what lies behind it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import apsw
 
 DEARER = 8
 """A notification takes as long as so many other rows: it has attempts, and more that may refer to it."""
-FOREVER = 2**62
+FOREVER = 2**63 - 1
 """A time limit that everything is past."""
 
 
@@ -79,7 +81,7 @@ class Retention:
             steps += [(place, FOREVER, remove) for place, _, remove in steps[1:]]
         for place, before, remove in steps:
             most = rows if place is not self._notifications else max(rows // DEARER, 1)
-            batch = _look(connection, place, before, most, remove)
+            batch = _look(connection, place, before, most, remove, 0 if full else now)
             if full and batch.gone and place is self._notifications:  # what they told of may go as well
                 self._logs.after = self._events.after = 0
             if batch.looked:
@@ -99,15 +101,23 @@ _Removal = Callable[[apsw.Connection, int, int, int], int]
 """(connection, after row id, up to row id, before this instant) -> rows removed"""
 
 
-def _look(connection: apsw.Connection, place: _Place, before: int, rows: int, remove: _Removal) -> Batch:
-    """The next rows of a table that are past their time; its newest row is never among them."""
-    at = "created_at" if place.table == "notifications" else "stored_at"
+def _look(connection: apsw.Connection, place: _Place, before: int, rows: int, remove: _Removal, now: int = 0) -> Batch:
+    """The next rows of a table that are past their time, or of the future; its newest row is never among them."""
+    at = _instant("created_at" if place.table == "notifications" else "stored_at")
+    first = next(
+        connection.execute(
+            f"SELECT {at} FROM {place.table} WHERE id > ? ORDER BY id LIMIT 1",  # noqa: S608 - our own names
+            (place.after,),
+        ),
+        None,
+    )
+    if first is None or (first[0] >= before and not 0 < now < first[0]):
+        return Batch(0, 0)
     found = next(
         connection.execute(
-            f"SELECT max(id), count(*) FROM (SELECT id FROM {place.table}"  # noqa: S608 - our own names
-            f" WHERE id > ?1 AND id < (SELECT max(id) FROM {place.table})"
-            f" AND (SELECT {at} FROM {place.table} WHERE id > ?1 ORDER BY id LIMIT 1) < ?2 ORDER BY id LIMIT ?3)",
-            (place.after, before, rows),
+            f"SELECT max(id), count(*) FROM (SELECT id FROM {place.table}"  # noqa: S608
+            f" WHERE id > ?1 AND id < (SELECT max(id) FROM {place.table}) ORDER BY id LIMIT ?2)",
+            (place.after, rows),
         )
     )
     if found[0] is None:
@@ -117,9 +127,13 @@ def _look(connection: apsw.Connection, place: _Place, before: int, rows: int, re
     return Batch(int(found[1]), gone)
 
 
+def _instant(column: str) -> str:
+    return f"CASE typeof({column}) WHEN 'integer' THEN {column} ELSE 0 END"
+
+
 def _remove_lines(connection: apsw.Connection, after: int, until: int, before: int) -> int:
     connection.execute(
-        "DELETE FROM logs WHERE id > ? AND id <= ? AND stored_at < ?"
+        f"DELETE FROM logs WHERE id > ? AND id <= ? AND {_instant('stored_at')} < ?"  # noqa: S608
         " AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.log_id = logs.id)",
         (after, until, before),
     )
@@ -128,7 +142,7 @@ def _remove_lines(connection: apsw.Connection, after: int, until: int, before: i
 
 def _remove_events(connection: apsw.Connection, after: int, until: int, before: int) -> int:
     connection.execute(
-        "DELETE FROM events WHERE id > ? AND id <= ? AND stored_at < ?"
+        f"DELETE FROM events WHERE id > ? AND id <= ? AND {_instant('stored_at')} < ?"  # noqa: S608
         " AND NOT EXISTS (SELECT 1 FROM states s WHERE s.event = events.event AND s.event_id = events.id)"
         " AND NOT EXISTS (SELECT 1 FROM notifications o WHERE o.event_id = events.id)",
         (after, until, before),
@@ -136,14 +150,14 @@ def _remove_events(connection: apsw.Connection, after: int, until: int, before: 
     return connection.changes()
 
 
-_OVER = """
+_OVER = f"""
 SELECT o.id FROM notifications o WHERE o.id > ? AND o.id <= ? AND o.status != 'pending'
-  AND coalesce(o.ended_at, o.created_at) < ?
+  AND {_instant("coalesce(o.ended_at, o.created_at)")} < ?
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.notification = o.id AND a.outcome IS NULL)
   AND NOT EXISTS (SELECT 1 FROM notifications f WHERE f.failure_of = o.id)
   AND NOT EXISTS (SELECT 1 FROM troubles t WHERE t.id = o.trouble AND t.status != 'ended')
   AND (o.held_by IS NULL OR o.held_by NOT IN (SELECT kind || ' ' || id FROM holds WHERE ended_at IS NULL))
-"""
+"""  # noqa: S608 - our own names
 
 
 def _remove_notifications(connection: apsw.Connection, after: int, until: int, before: int) -> int:

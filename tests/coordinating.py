@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from noroshi.node.coordinator.desk import Desk, Item, Term
+from noroshi.node.coordinator.desk import Desk, Item, Noticed, Term
 from noroshi.node.coordinator.intake import Asked
+from noroshi.node.coordinator.mender import Mender
 from noroshi.node.coordinator.search import BoundedSearch
 from noroshi.node.coordinator.turn import Turn
+from noroshi.node.coordinator.watchdog import Watchdog
 from noroshi.node.wire.messages import (
     PROTOCOL,
     Answer,
@@ -30,6 +32,7 @@ from noroshi.node.wire.messages import (
 from noroshi.store.config import Cluster, Heartbeat, NodeAddress
 from noroshi.store.connection import Connection
 from noroshi.store.layout import Layout
+from noroshi.store.values import Spoilt
 from noroshi.store.writer import Identity, lead
 
 T = TypeVar("T")
@@ -55,12 +58,14 @@ class Coordinating:
         """Every turn is lost once before its commit; then it is worked on again from the database."""
         self.deliveries: list[tuple[str, Deliver]] = []
         self._streams: dict[str, tuple[bytes, int]] = {}
-        self._reports = 0
+        self._noticed: list[Noticed] = []
+        self._watchdog = Watchdog()
         self._lead("db1")
 
     def _lead(self, node: str) -> None:
         identity = Identity(node, self.cluster.node(node).coordinator, b"12345678", os.getpid())
         self._writer = lead(self.layout, identity)
+        self._mender = Mender(self._writer, self._watchdog)
         self._term = Term(node, self._writer.term, identity.endpoint, self.cluster, self.layout)
         self.desk: Desk | None = None
         self.turn()
@@ -76,6 +81,7 @@ class Coordinating:
         return self._term.node
 
     def close(self) -> None:
+        self._watchdog.close()
         self._writer.close()
 
     def turn(self, *items: Item) -> list[Reply]:
@@ -84,9 +90,24 @@ class Coordinating:
             with suppress(Crash):
                 self._commit(items, crash=True)
             self.desk = None
-        turn = self._commit(items)
+        while (turn := self._commit_mending(items)) is None:
+            self.desk = None
         self.deliveries += turn.deliveries
+        if self._noticed:
+            noticed, self._noticed = self._noticed, []
+            self.turn(*noticed)
         return [reply for _, reply in turn.replies]
+
+    def _commit_mending(self, items: tuple[Item, ...]) -> Turn | None:
+        """As the coordinator: None where something had to be mended first, which is told after the turn."""
+        try:
+            return self._commit(items)
+        except (UnicodeDecodeError, Spoilt) as error:
+            noticed = self._mender.mend(error, BEGIN + round(self.seconds * 1_000_000))
+            if noticed is None:
+                raise
+            self._noticed.append(noticed)
+            return None
 
     def _commit(self, items: tuple[Item, ...], *, crash: bool = False) -> Turn:
         turn = Turn(self.seconds, BEGIN + round(self.seconds * 1_000_000))

@@ -17,6 +17,7 @@ from noroshi.store.connection import Connection
 from noroshi.store.tables import events
 from noroshi.store.tables import troubles as table
 from noroshi.store.tables.troubles import AcknowledgementRow
+from noroshi.store.values import blamed
 
 Moved = Callable[[Connection, Turn, str, bool], None]
 """(connection, turn, event, whether it is acknowledged now)"""
@@ -69,8 +70,9 @@ class AcknowledgementManager:
     def tick(self, connection: Connection, turn: Turn) -> None:
         """End those whose time is over."""
         for row in [row for row in self._open.values() if row.until is not None and row.until <= turn.at]:
-            self._end(connection, turn, row.event, Reason.EXPIRED.value)
-            self._moved(connection, turn, row.event, False)
+            with blamed("acknowledgements", row.id):
+                self._end(connection, turn, row.event, Reason.EXPIRED.value)
+                self._moved(connection, turn, row.event, False)
 
     def next_at(self) -> int | None:
         """When the next one ends, microseconds UTC."""

@@ -28,6 +28,7 @@ from noroshi.node.coordinator.desk import Desk, Item, Noticed, Term
 from noroshi.node.coordinator.former import has_ended, hold_for_life
 from noroshi.node.coordinator.intake import Asked, Intake
 from noroshi.node.coordinator.link import RETRY, Link, LinkClosed
+from noroshi.node.coordinator.mender import Mender
 from noroshi.node.coordinator.rivals import Rivals
 from noroshi.node.coordinator.search import BoundedSearch
 from noroshi.node.coordinator.turn import Turn
@@ -41,7 +42,7 @@ from noroshi.store.clock import now_us
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node
 from noroshi.store.errors import Damaged, Deposed, DiskFull, NoroshiError
 from noroshi.store.layout import Layout
-from noroshi.store.mending import mend_text
+from noroshi.store.values import Spoilt
 from noroshi.store.writer import Identity, Writer
 from noroshi.store.writer_checkpoint import WAL_LIMIT
 
@@ -130,6 +131,7 @@ class Coordinator:
         self._deliveries = DeliverySockets(intake.socket.context, self._poller, term.cluster, keys)
         self._search = BoundedSearch()
         self._care = Care(term, writer, watchdog)
+        self._mender = Mender(writer, watchdog)
         self._desk: Desk | None = None
         self._kept: list[Item] = []
         self._full_until = self._hold_until = 0.0
@@ -272,6 +274,12 @@ class Coordinator:
             )
 
     def _commit(self, items: list[Item]) -> None:
+        """A turn; again after each thing in the database that had to be mended for it."""
+        while not self._work(items):
+            continue
+
+    def _work(self, items: list[Item]) -> bool:
+        """Whether that was all: committed, refused, or kept for later."""
         turn = Turn(time.monotonic(), now_us())
         try:
             with self._watchdog.watch("a commit"), self._writer.transaction() as connection:
@@ -288,9 +296,9 @@ class Coordinator:
             self._full(items, error)
         except (NoroshiError, LinkClosed):
             raise
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, Spoilt) as error:
             self._desk = None
-            self._mend_text(items, error)
+            return self._mend(items, error)
         except Exception as error:
             self._desk = None
             self._split(items, error)
@@ -298,22 +306,20 @@ class Coordinator:
             self._desk = desk
             self._full_until = 0.0
             self._release(turn)
+        return True
 
-    def _mend_text(self, items: list[Item], error: UnicodeDecodeError) -> None:
-        """Mend what keeps the turn from being worked on, if that is it, and work on it again."""
+    def _mend(self, items: list[Item], error: UnicodeDecodeError | Spoilt) -> bool:
+        """Mend what keeps the turn from being worked on, if that is it; False: to be worked on again."""
         try:
-            with self._watchdog.watch("mending text"), self._writer.transaction() as connection:
-                mended = ", ".join(mend_text(connection))
+            noticed = self._mender.mend(error, now_us())
         except DiskFull as full:
             self._full(items, full)
-            return
-        if not mended:
+            return True
+        if noticed is None:
             self._split(items, error)
-            return
-        log.error("text in the database was no UTF-8 (%s): mended in %s", error, mended)
-        what = f"text was no UTF-8, and was mended in {mended}: look at the shared disk and the memory of this node"
-        self._kept.append(Noticed("coordinator/database", "WARNING", what))
-        self._commit(items)
+            return True
+        self._kept.append(noticed)
+        return False
 
     def _release(self, turn: Turn) -> None:
         for node, message in turn.deliveries:  # first: somebody waits for these

@@ -19,6 +19,7 @@ from noroshi.store.matching import NamePattern
 from noroshi.store.model import Definition, Flap, Limit
 from noroshi.store.tables import holds as table
 from noroshi.store.tables.holds import HoldRow
+from noroshi.store.values import blamed
 
 Over = Callable[[Connection, Turn, HoldRow, list[tuple[str, str, int]]], None]
 """(connection, turn, what has ended, (definition, event or source, how many) of what it held back)"""
@@ -80,10 +81,11 @@ class DampingManager:
     def tick(self, connection: Connection, turn: Turn) -> None:
         """End what is calm again, or over."""
         for key, row in list(self._holds.items()):
-            if self._ends_at(connection, row) <= turn.at:
-                del self._holds[key]
-                table.end(connection, row.id, turn.at)
-                self._over(connection, turn, row, table.held(connection, row.holder))
+            with blamed("holds", row.id):
+                if self._ends_at(connection, row) <= turn.at:
+                    del self._holds[key]
+                    table.end(connection, row.id, turn.at)
+                    self._over(connection, turn, row, table.held(connection, row.holder))
 
     def next_at(self, connection: Connection) -> int | None:
         """When `tick` is due, microseconds UTC."""

@@ -43,9 +43,14 @@ from noroshi.store.connection import Connection
 from noroshi.store.damage import story
 from noroshi.store.layout import Layout
 from noroshi.store.tables import events, meta
+from noroshi.store.values import mend_values
 
 log = logging.getLogger(__name__)
 
+LOOK_AT = "look at the shared disk and the memory of this node"
+"""What to do where rows are damaged."""
+NAMED = 10
+"""Of things that are many, how many are named."""
 TOLD = "begun_told"
 """The key in `meta` of the last story of a lost database that was told."""
 
@@ -93,6 +98,7 @@ class Desk:
             frozenset(term.cluster.names),
             term.term,
             term.cluster.limit,
+            self._doubt,
         )
         self.operations = Operations(term.term, self.definitions, self.states, self.notices, self._look_at_definitions)
         self.lines = LogManager(self.definitions, self._notify, search, self.streams.gap, self._slow_pattern)
@@ -100,20 +106,27 @@ class Desk:
         self.nodes = NodeJudge(term.cluster, term.node, self._node_changed, self._seen)
 
     def restore(self, connection: Connection, turn: Turn) -> None:
-        """Take over what the database holds; a term's first desk also says that it leads."""
+        """Take over what the database holds; a term's first desk also mends it before, and says that it leads."""
+        begins = meta.get(connection, "term") != str(self._term.term)
+        mended = mend_values(connection, turn.at) if begins else []
         self.definitions.restore(connection)
         self.nodes.restore(connection, turn)
         self.notices.restore(connection)
         self.lines.restore(connection, turn)
         self.notifications.restore(connection, turn, self.nodes.states())
         self.streams.restored = self.lines.restored = story(connection) is not None
-        if meta.get(connection, "term") != str(self._term.term):
-            self._begin_term(connection, turn)
+        if begins:
+            self._begin_term(connection, turn, mended)
 
-    def _begin_term(self, connection: Connection, turn: Turn) -> None:
+    def _begin_term(self, connection: Connection, turn: Turn, mended: list[str]) -> None:
         own = self._term
         meta.put(connection, "term", str(own.term))
         wrong = self.definitions.seed(connection, turn.at)
+        if mended:
+            self._doubt(connection, turn, f"values that cannot be right were mended in {', '.join(mended)}")
+        if left := self.notifications.left_alone:
+            numbers = ", ".join(str(number) for number in left[:NAMED]) + (" ..." if len(left) > NAMED else "")
+            self._doubt(connection, turn, f"notifications that cannot be resumed are left as they are: {numbers}")
         self._tell_story(connection, turn)
         self._seen(connection, turn, "coordinator", "OK", f"{own.node} leads, term {own.term}")
         if wrong is not None:
@@ -205,6 +218,11 @@ class Desk:
     def _seen(self, connection: Connection, turn: Turn, event: str, state: str, supplement: str) -> None:
         """An event of the coordinator's own."""
         self.states.accept(connection, turn, self._term.node, event, state, supplement)
+
+    def _doubt(self, connection: Connection, turn: Turn, what: str) -> None:
+        """A row of the database that cannot be as it was written."""
+        log.error("in the database %s", what)
+        self._seen(connection, turn, "coordinator/database", "WARNING", f"{what}: {LOOK_AT}")
 
     def _node_changed(self, connection: Connection, turn: Turn, node: str, state: NodeState) -> None:
         if state == "UP":

@@ -25,6 +25,7 @@ from noroshi.store.connection import Connection
 from noroshi.store.model import Definition
 from noroshi.store.tables import logs as table
 from noroshi.store.tables import nodes, streams
+from noroshi.store.values import blamed
 
 GapFound = Callable[[Connection, Turn, str, str, int], None]
 """(connection, turn, node, source, bytes lost)"""
@@ -60,9 +61,10 @@ class LogManager:
         """Tell what was held back long enough ago."""
         for source_id in [source for source, due in self._held_due.items() if due <= turn.now]:
             del self._held_due[source_id]
-            held = table.take_held_back(connection, source_id)
-            if held is not None:
-                self._store(connection, turn, held.node, source_id, _told(held, turn.at))
+            with blamed("held_back", source_id):
+                held = table.take_held_back(connection, source_id)
+                if held is not None:
+                    self._store(connection, turn, held.node, source_id, _told(held, turn.at))
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to tell, monotonic seconds."""

@@ -8,6 +8,7 @@ is held back by nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 
 import msgspec
@@ -37,7 +38,7 @@ TEST_STATE = "TEST"
 
 
 class NoticeManager:
-    """`silences` is restored by the desk before anything is told."""
+    """`silences` is restored by the desk before anything is told; `doubt` tells of a row that cannot be right."""
 
     def __init__(
         self,
@@ -47,10 +48,11 @@ class NoticeManager:
         members: frozenset[str],
         term: int,
         limit: Limit | None,
+        doubt: Callable[[Connection, Turn, str], None],
     ) -> None:
         self._own_node, self._definitions, self._notifications, self._term = own_node, definitions, notifications, term
         self.silences = SilenceManager(members, term, self._resume, self._silence_ended)
-        self.troubles = TroubleManager(term, definitions, notifications.notify, self.silences.covering)
+        self.troubles = TroubleManager(term, definitions, notifications.notify, self.silences.covering, doubt)
         self.damping = DampingManager(definitions, limit, self._calm)
         notifications.settled = self.troubles.settled
         notifications.heard_late = self.troubles.heard_late

@@ -73,6 +73,8 @@ class NotificationManager:
         """Told of each notification that ended, and of each attempt."""
         self.heard_late: HeardLate = _nobody
         """Told of each delivery that was answered 'delivered' after its attempt had ended without."""
+        self.left_alone: list[int] = []
+        """Notifications that the database has as under way and that cannot be resumed."""
 
     def restore(self, connection: Connection, turn: Turn, node_states: Mapping[str, NodeState]) -> None:
         """Begin from the database: node states first, then everything unfinished."""
@@ -87,13 +89,15 @@ class NotificationManager:
         try:
             pending = _pending(connection, row)
             if pending is None:
+                self.left_alone.append(row.id)
                 return
             self._heads[row.id] = row.definition, pending.cause.notice
             actions = self._engine.restore([pending], turn.now)
         except UnicodeDecodeError:  # text that can be mended (store/mending.py)
             raise
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, TypeError, msgspec.DecodeError) as error:
             log.error("notification %d cannot be resumed and is left as it is: %s", row.id, error)
+            self.left_alone.append(row.id)
             return
         self._apply(connection, turn, actions)
 
@@ -248,12 +252,12 @@ def _pending(connection: Connection, row: NotificationRow) -> PendingNotificatio
         log.error("notification %d tells of a row that is gone and is left as it is", row.id)
         return None
     attempts = tuple(
-        PastAttempt(past.delivery, past.priority, past.node, past.outcome, past.reason)  # type: ignore[arg-type]
-        for past in table.attempts_of(connection, row.id)
+        msgspec.convert(past, PastAttempt, from_attributes=True) for past in table.attempts_of(connection, row.id)
     )
     plan = None if row.plan is None else msgspec.json.decode(row.plan, type=Plan)
-    cause = Cause(row.notice, row.trouble, plan)  # type: ignore[arg-type]
-    return PendingNotification(row.id, definition, subject, row.status, attempts, cause)  # type: ignore[arg-type]
+    cause = {"notice": row.notice, "trouble": row.trouble, "plan": plan}
+    kept = {"id": row.id, "definition": definition, "subject": subject, "status": row.status, "attempts": attempts}
+    return msgspec.convert({**kept, "cause": cause}, PendingNotification)
 
 
 def _subject(connection: Connection, row: NotificationRow, definition: Definition | None) -> Subject | None:

@@ -18,6 +18,7 @@ from noroshi.store.connection import Connection
 from noroshi.store.silences import Silence, covering_event, covering_line
 from noroshi.store.tables import notifications
 from noroshi.store.tables import silences as table
+from noroshi.store.values import blamed
 
 Resume = Callable[[Connection, Turn, str, set[str]], None]
 """(connection, turn, event, definitions): look again whether it is still to be told."""
@@ -80,7 +81,8 @@ class SilenceManager:
     def tick(self, connection: Connection, turn: Turn) -> None:
         """End those whose time is over."""
         for one in [one for one in self._open if one.until <= turn.at]:
-            self._end(connection, turn, one, "")
+            with blamed("silences", one.id):
+                self._end(connection, turn, one, "")
 
     def next_at(self) -> int | None:
         """When the next one ends, microseconds UTC."""

@@ -24,17 +24,24 @@ from noroshi.store.silences import Silence
 from noroshi.store.tables import events
 from noroshi.store.tables import troubles as table
 from noroshi.store.tables.troubles import HeardRow, TroubleRow
+from noroshi.store.values import blamed
 
 Tell = Callable[[Connection, Turn, Definition, Subject, Cause], object]
 
 
 class TroubleManager:
-    """`tell` begins a notification, held back by nothing; `silenced` says what covers a subject at an instant."""
+    """`tell` begins a notification, held back by nothing; `silenced` says what covers a subject at an instant; `doubt`
+    tells of a row that cannot be right."""
 
     def __init__(
-        self, term: int, definitions: DefinitionManager, tell: Tell, silenced: Callable[[Subject, int], Silence | None]
+        self,
+        term: int,
+        definitions: DefinitionManager,
+        tell: Tell,
+        silenced: Callable[[Subject, int], Silence | None],
+        doubt: Callable[[Connection, Turn, str], None],
     ) -> None:
-        self._definitions, self._tell, self._silenced = definitions, tell, silenced
+        self._definitions, self._tell, self._silenced, self._doubt = definitions, tell, silenced, doubt
         self.acknowledgements = AcknowledgementManager(term, self._acknowledged)
         self._open: dict[str, dict[str, Trouble]] = {}
         """By event, then by definition."""
@@ -57,7 +64,8 @@ class TroubleManager:
         matching = {one.name for one in self._definitions.matcher.event(event, state)}
         for trouble in list(self._open[event].values()):
             if trouble.definition not in matching:
-                self._left(connection, turn, trouble)
+                with blamed("troubles", trouble.id):
+                    self._left(connection, turn, trouble)
 
     def told(self, connection: Connection, turn: Turn, definition: Definition, subject: Subject) -> int | None:
         """A definition is to be notified of this: the trouble it belongs to; None where nothing is followed."""
@@ -94,7 +102,12 @@ class TroubleManager:
         place = None if number is None else self._numbers.get(number)
         if place is None or table.is_being_told(connection, number or 0):
             return
-        trouble = self._numbered(number or 0)
+        with blamed("troubles", number or 0):
+            self._settled(connection, turn, self._numbered(number or 0), notice, delivered)
+
+    def _settled(
+        self, connection: Connection, turn: Turn, trouble: Trouble, notice: str, delivered: int | None
+    ) -> None:
         definition = self._definitions.current(trouble.definition)
         if trouble.status == "recovering":
             self._over(connection, turn, following.moved(trouble, Happened.SETTLED))
@@ -108,7 +121,8 @@ class TroubleManager:
         self.acknowledgements.tick(connection, turn)
         while (first := self._first()) is not None and first[0] <= turn.at:
             heapq.heappop(self._times)
-            self._due(connection, turn, self._numbered(first[1]))
+            with blamed("troubles", first[1]):
+                self._due(connection, turn, self._numbered(first[1]))
 
     def next_at(self) -> int | None:
         """When `tick` is due, microseconds UTC."""
@@ -144,9 +158,11 @@ class TroubleManager:
         """Tell those who heard, where the definition says so."""
         self._save(connection, turn, trouble)
         definition = self._definitions.current(trouble.definition)
-        heard = table.heard(connection, trouble.id)
-        if definition is not None and definition.recovery and heard:
-            plan = Plan(tuple(_destination(row, definition) for row in heard), "all")
+        if definition is None or not definition.recovery:
+            return
+        heard = [self._destination(connection, turn, row, definition) for row in table.heard(connection, trouble.id)]
+        if told := tuple(one for one in heard if one is not None):
+            plan = Plan(told, "all")
             subject = _now(connection, trouble.event)
             self._tell(connection, turn, definition, subject, Cause("recovery", trouble.id, plan))
 
@@ -157,9 +173,33 @@ class TroubleManager:
             return
         number, name, event, row = found
         definition = self._definitions.current(name)
-        if definition is not None and definition.recovery and not self._covers(connection, name, event):
-            plan = Plan((_destination(row, definition),), "all")
+        if definition is None or not definition.recovery or self._covers(connection, name, event):
+            return
+        if (destination := self._destination(connection, turn, row, definition)) is not None:
+            plan = Plan((destination,), "all")
             self._tell(connection, turn, definition, _now(connection, event), Cause("recovery", number, plan))
+
+    def _destination(
+        self, connection: Connection, turn: Turn, row: HeardRow, definition: Definition
+    ) -> Destination | None:
+        """Where somebody heard of it, reached as the definition reaches it; all of one priority, so all are told.
+
+        None where it cannot be read who that was: it keeps nobody else from being told.
+        """
+        try:
+            application = msgspec.json.decode(row.application, type=Application)
+            known = {"priority": 1, "node": row.node, "procedure": row.procedure, "application": application}
+            heard = msgspec.convert(known, Destination)
+        except (TypeError, msgspec.DecodeError) as error:
+            what = (
+                f"it cannot be read who heard of a trouble of {definition.name}, so they are not told that it is over"
+            )
+            self._doubt(connection, turn, f"{what} ({error})")
+            return None
+        for one in definition.notify:
+            if one.node in (row.node, None) and (one.procedure, one.application) == (row.procedure, application):
+                return msgspec.structs.replace(one, priority=1, node=row.node)
+        return heard
 
     def _due(self, connection: Connection, turn: Turn, trouble: Trouble) -> None:
         definition, subject = self._asking(connection, trouble), _now(connection, trouble.event)
@@ -229,15 +269,6 @@ def _now(connection: Connection, event: str) -> Subject:
     if row is None:
         raise LookupError(f"the state of {event}, of which there is a trouble, is not there")
     return payload.of_event(row)
-
-
-def _destination(row: HeardRow, definition: Definition) -> Destination:
-    """Where somebody heard of it, reached as the definition reaches it; all of one priority, so all are told."""
-    application = msgspec.json.decode(row.application, type=Application)
-    for one in definition.notify:
-        if one.node in (row.node, None) and (one.procedure, one.application) == (row.procedure, application):
-            return msgspec.structs.replace(one, priority=1, node=row.node)
-    return Destination(1, row.node, row.procedure, application)  # type: ignore[arg-type]
 
 
 def _trouble(row: TroubleRow) -> Trouble:

@@ -8,7 +8,11 @@ that is no UTF-8 would end the whole query.
 from __future__ import annotations
 
 import logging
+import math
+import re
+import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 
 import apsw
 import msgspec
@@ -103,6 +107,32 @@ def _decoded(body: bytes | None, version: int) -> tuple[Definition | None, str]:
     if body is None:
         return None, ""
     try:
-        return msgspec.structs.replace(model.from_json(body), version=version), ""
+        found = model.from_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return None, str(error)
+    why = _unusable(found)
+    return (None, why) if why else (msgspec.structs.replace(found, version=version), "")
+
+
+def _unusable(one: Definition) -> str:
+    """Why nothing can go by a definition that was decoded; empty where it can. No import lets such a one in."""
+    seconds = [one.timeout, one.repeat, one.escalate, *(each.timeout for each in one.notify)]
+    seconds += [each.within for each in (one.flap, one.limit) if each is not None]
+    if not all(0 < each < math.inf for each in seconds if each is not None):
+        return "a duration is not above 0"
+    counts = [each.priority for each in one.notify]
+    counts += [one.flap.changes if one.flap else 1, one.limit.count if one.limit else 1]
+    if min(counts) < 1:
+        return "a number is not above 0"
+    return _not_compiled(one.pattern)
+
+
+@lru_cache(4096)
+def _not_compiled(pattern: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"its pattern is no regular expression: {error}"
+    return ""

@@ -63,7 +63,10 @@ def held(connection: apsw.Connection, holder: str) -> list[tuple[str, str, int]]
 
 def changes_of(connection: apsw.Connection, event: str, count: int) -> list[int]:
     """When the event changed, the newest `count` times, oldest first, microseconds UTC."""
-    rows = connection.execute("SELECT stored_at FROM events WHERE event = ? ORDER BY id DESC LIMIT ?", (event, count))
+    rows = connection.execute(
+        "SELECT stored_at FROM events WHERE event = ? AND typeof(stored_at) = 'integer' ORDER BY id DESC LIMIT ?",
+        (event, count),
+    )
     return [int(at) for (at,) in rows][::-1]
 
 
@@ -71,7 +74,7 @@ def begun(connection: apsw.Connection, definition: str, count: int) -> list[int]
     """When notifications of a definition (empty: of any) were begun for something new, likewise."""
     rows = connection.execute(
         "SELECT created_at FROM notifications WHERE held_by IS NULL AND notice IN ('change', 'resumed')"
-        " AND (?1 = '' OR definition = ?1) ORDER BY id DESC LIMIT ?2",
+        " AND (?1 = '' OR definition = ?1) AND typeof(created_at) = 'integer' ORDER BY id DESC LIMIT ?2",
         (definition, count),
     )
     return [int(at) for (at,) in rows][::-1]

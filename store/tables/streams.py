@@ -6,8 +6,9 @@ import apsw
 
 
 def last(connection: apsw.Connection, stream: bytes) -> int | None:
-    """None for a stream never seen."""
-    row = next(connection.execute("SELECT last FROM streams WHERE id = ?", (stream,)), None)
+    """None for a stream never seen, or whose position is no number any more."""
+    rows = connection.execute("SELECT last FROM streams WHERE id = ? AND typeof(last) = 'integer'", (stream,))
+    row = next(rows, None)
     return None if row is None else int(row[0])
 
 

@@ -126,7 +126,7 @@ def trouble_of(connection: apsw.Connection, notification: int) -> tuple[int | No
         " AND a.outcome = 'delivered') FROM notifications o WHERE o.id = ?",
         (notification,),
     )
-    trouble, notice, priority = next(rows)
+    trouble, notice, priority = next(rows, (None, "", None))
     return trouble, str(notice), priority
 
 

@@ -182,3 +182,26 @@ def test_what_operators_and_rotated_files_left_goes_with_the_history(leader: Wri
     assert ids(leader, "silences") == [3, 4, 5]
     kinds = leader.read(lambda c: sorted(row[0] for row in c.execute("SELECT kind FROM streams")))
     assert kinds == ["events", "log"]
+
+
+@pytest.mark.parametrize("instant", ["'zz'", "x'00'", str(NOW + 400 * DAY), str(2**62)])
+@pytest.mark.parametrize("size", [LARGE, 1])
+def test_an_instant_that_cannot_be_keeps_nothing_behind_it(leader: Writer, instant: str, size: int) -> None:
+    """Neither from going by its age nor by the size, on a disk that would fill up."""
+    old = NOW - 400 * DAY
+    add_lines(leader, 10, old)
+    for name in ("app/x", "app/x", "app/x"):
+        add_event(leader, name, old)
+    notify(leader, 1, event=1, at=old)
+    notify(leader, 2, event=1, at=old)
+    notify(leader, 3, event=3, at=old)
+    with leader.transaction() as connection:
+        for table, column in (("logs", "stored_at"), ("events", "stored_at"), ("notifications", "created_at")):
+            connection.execute(f"UPDATE {table} SET {column} = {instant} WHERE id <= 2")
+        connection.execute(f"UPDATE notifications SET ended_at = {instant} WHERE id <= 2")
+    run(leader, Retention(Limits(size, 10 * DAY, 10 * DAY)), rows=16)
+    stays = size == LARGE and instant.isdigit()
+    assert ids(leader, "logs") == [1, 2, 10][0 if stays else 2 :]
+    assert ids(leader, "notifications") == [1, 2, 3][0 if stays else 2 :]
+    assert ids(leader, "events") == [1, 2, 3][0 if stays else 2 :]
+    assert refers_to_nothing_gone(leader)

@@ -176,9 +176,22 @@ def test_rows_that_cannot_be_read_keep_nobody_from_leading(tmp_path: Path) -> No
         with lead(running.layout, Identity("a", "", b"", os.getpid())) as leader, leader.transaction() as connection:
             for table, column in (("definitions", "body"), ("states", "supplement"), ("nodes", "name")):
                 connection.execute(f"UPDATE {table} SET {column} = {spoiled}")
+            connection.execute("UPDATE states SET observed_at = 'never' WHERE event = 'app/1'")
+            for event in ("gone/1", "gone/2"):  # due at once, of an event that is not there
+                connection.execute(
+                    "INSERT INTO troubles (definition, event, opened_at, status, floor, reached, repeat_at)"
+                    " VALUES ('app', ?, 1, 'open', 0, 0, 1)",
+                    (event,),
+                )
         running.start()
-        wait_until("it is told", lambda: running.states().get("coordinator/database") == "WARNING", 20)
-        assert "nodes.name" in running.events("coordinator/database")[-1].supplement
+
+        def told() -> str:
+            return "\n".join(event.supplement for event in running.events("coordinator/database"))
+
+        wait_until("text is told", lambda: "nodes.name" in told(), 20)
+        wait_until("values are told", lambda: "mended in states:" in told())
+        wait_until("rows are told", lambda: told().count("was set aside: row ") == 2)
+        assert running.states()["coordinator/database"] == "WARNING"
         assert running.states()["definition/app"] == "ERROR"
         running.raise_on("a", "app/2", "ERROR")
         wait_until("it goes on", lambda: running.states().get("app/2") == "ERROR")

@@ -35,6 +35,23 @@ def asked(name: bytes) -> Asked:
     return Asked([name], Request(PROTOCOL, "test", "a", b"", Ping()))
 
 
+class Mended(Turns):
+    """Turns that fail until so many rows were set aside."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows, self.turns = rows, 0
+
+    _commit = Coordinator._commit
+
+    def _work(self, items: list[Item]) -> bool:
+        self.turns += 1
+        if self.turns <= self.rows:
+            return False
+        self.worked += items
+        return True
+
+
 ONE, TWO, THREE = asked(b"1"), asked(b"2"), asked(b"3")
 
 
@@ -52,3 +69,9 @@ def test_where_no_turn_can_be_worked_on_nothing_is_refused(items: list[Item]) ->
     with pytest.raises(LookupError):
         turns._commit(items)
     assert turns.refused == []
+
+
+def test_a_turn_is_worked_on_again_however_many_rows_had_to_be_set_aside() -> None:
+    turns = Mended(3000)
+    turns._commit([ONE])
+    assert turns.worked == [ONE]
