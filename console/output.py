@@ -61,8 +61,8 @@ class Printer:
             stream.reconfigure(errors="backslashreplace")
 
     def json(self, values: Iterable[dict[str, Any]]) -> None:
-        """One object a line."""
-        lines = (escaped_json(json.dumps(value, ensure_ascii=self._ascii)) for value in values)
+        """One object a line; what a damaged row holds in place of a text is given as one."""
+        lines = (escaped_json(json.dumps(value, ensure_ascii=self._ascii, default=str)) for value in values)
         self.lines(lines)
 
     def heading(self, text: str) -> None:

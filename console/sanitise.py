@@ -23,7 +23,12 @@ _TAB = 8
 
 
 def visible(text: str) -> str:
-    """`text` on one line, unsafe characters as something to see: ␛ ␊ ␀ for C0, ␡, \\x9b, \\u202e; tabs as spaces."""
+    """`text` on one line, unsafe characters as something to see: ␛ ␊ ␀ for C0, ␡, \\x9b, \\u202e; tabs as spaces.
+
+    What is no text, as a damaged row may hold, is shown as one.
+    """
+    if not isinstance(text, str):
+        return visible(str(text))
     if not _UNSAFE.search(text):
         return text
     return _UNSAFE_BUT_TAB.sub(_shown, text).expandtabs(_TAB)

@@ -15,7 +15,9 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?Z?")
 
 
 def in_range(instant: int) -> int:
-    """The nearest instant a calendar can show: a node's clock may say anything."""
+    """The nearest instant a calendar can show: a node's clock may say anything, and a damaged row hold no number."""
+    if not isinstance(instant, int):
+        return 86400 * SECOND
     return max(86400 * SECOND, min(instant, _LAST))
 
 
@@ -53,8 +55,8 @@ def age(instant: int | None, now: int) -> str:
     """In five cells at most: 4s, 12m, 2h05, 3d, 40w; with a minus where the clock that saw it is ahead of ours."""
     if instant is None:
         return "-"
-    seconds = abs(now - instant) // SECOND
-    sign = "-" if now - instant <= -2 * SECOND else ""
+    seconds = abs(now - in_range(instant)) // SECOND
+    sign = "-" if now - in_range(instant) <= -2 * SECOND else ""
     if seconds < 60:
         return f"{sign}{seconds}s"
     if seconds < 3600:

@@ -85,5 +85,6 @@ SELECT max(
 
 
 def last_write(connection: apsw.Connection) -> int | None:
-    """When the newest row was stored, by the coordinator's clock; None for an empty database."""
-    return int(next(connection.execute(_LAST_WRITE))[0]) or None
+    """When the newest row was stored, by the coordinator's clock; None for an empty database or a damaged row."""
+    (newest,) = next(connection.execute(_LAST_WRITE))
+    return newest if isinstance(newest, int) and newest else None

@@ -334,3 +334,25 @@ def test_an_interrupt_ends_following_quietly(filled: Path) -> None:
         )
         assert status == [130]
         assert follow.err.empty()
+
+
+@pytest.mark.parametrize(
+    ("statement", "command"),
+    [
+        ("UPDATE states SET observed_at = 'never', supplement = x'00ff'", "status"),
+        ("UPDATE nodes SET since = 'never', state = x'00ff'", "status"),
+        ("UPDATE events SET observed_at = 'never', stored_at = 'never', state = x'00ff'", "events"),
+        ("UPDATE events SET stored_at = 'never'", "status"),
+        ("UPDATE logs SET observed_at = 'never', stored_at = x'00'", "log"),
+    ],
+)
+def test_rows_that_hold_what_they_cannot_are_shown_as_they_are(
+    filled: Path, run: Run, statement: str, command: str
+) -> None:
+    """As a bad disk leaves them: the answer is odd, and no traceback in place of one."""
+    with leading(layout_of(filled)) as order:
+        order(f"sql {statement}")
+    for arguments in ([command], [command, "--json"]):
+        status, out, err = run(filled, *arguments)
+        assert (status, err) == (0, "")
+        assert "db1" in out
