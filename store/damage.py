@@ -40,6 +40,8 @@ PATIENCE = 2.0
 """Seconds for which a damaged database is read again, should it only seem so."""
 BEGUN = "begun"
 """The key in `meta` of the last Story."""
+CUT = "cut_told"
+"""The key in `meta` of the file in which the last log is kept that was cut short and told of."""
 
 
 class Story(msgspec.Struct, frozen=True):
@@ -53,8 +55,12 @@ class Story(msgspec.Struct, frozen=True):
     aside: str = ""
     backup: str = ""
     taken_at: int = 0
+    cut: bool = False
+    """It went on, without what was committed last; `aside` is its log."""
 
     def __str__(self) -> str:
+        if self.cut:
+            return f"{self.why}; kept as {self.aside}; it goes on without them, unless their node still had them"
         kept = f"kept as {self.aside}" if self.aside else "nothing of it is left"
         begun = f"begun from {self.backup}, last written {to_iso(self.taken_at)}" if self.backup else "begun empty"
         return f"{self.why}; {kept}; {begun}; what came since is missing unless its node still had it"
@@ -141,6 +147,26 @@ def _kept_before(layout: Layout) -> str:
     mark = read_mark(layout.mark).mark
     kept = sorted(path.name for path in layout.shared.glob(f"{layout.database.name}.damaged-*Z"))
     return kept[-1] if kept and mark is not None and mark.suspect else ""
+
+
+def keep_log_aside(layout: Layout) -> None:
+    """Give a log that has to be cut short a second name, durably. By that name `tell_cut` knows of it."""
+    if layout.wal.stat().st_nlink == 1:  # else by a candidate that ended here
+        os.link(layout.wal, layout.shared / f"{layout.wal.name}.damaged-{stamp(now_us())}")
+    sync_directory(layout.shared)
+
+
+def tell_cut(connection: apsw.Connection, layout: Layout) -> None:
+    """Write the story of a log that was cut short into the database that goes on, once. In the first transaction."""
+    kept = max((path.name for path in layout.shared.glob(f"{layout.wal.name}.damaged-*Z")), default="")
+    if kept <= (meta.get(connection, CUT) or ""):
+        return
+    meta.put(connection, CUT, kept)
+    begun = story(connection)
+    if begun is None or stamp(begun.at) < kept.rpartition("-")[2]:
+        told = Story("its log was damaged, and commits behind the damage are lost", now_us(), kept, cut=True)
+        meta.put(connection, BEGUN, msgspec.json.encode(told).decode())
+        log.error("the database: %s", told)
 
 
 def begin(layout: Layout, made: Path, why: str, aside: str) -> None:

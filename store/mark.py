@@ -75,6 +75,8 @@ class Mark(msgspec.Struct, frozen=True):
     """Why the owner took the database for damaged; its successor looks at the whole of it (damage.py)."""
     first: bool = False
     """No database was ever finished here: one that is missing is not lost."""
+    half: bool = False
+    """An earlier leader may have copied a part of the log into the database, and no checkpoint was ended since."""
 
     @property
     def phase(self) -> Phase:
@@ -145,8 +147,9 @@ class OwnMark:
         self.value = mark
 
     def enter(self, phase: Phase) -> None:
-        """Go on to the next mark of `phase`, durable on return."""
-        self.write(self.value.advanced(phase))
+        """Go on to the next mark of `phase`, durable on return; back in *normal* nothing is half copied."""
+        after = self.value.advanced(phase)
+        self.write(msgspec.structs.replace(after, half=after.half and phase is not Phase.NORMAL))
 
     def suspect(self, why: str) -> None:
         """Say that the database seems damaged; where even that cannot be written, the successor finds out itself."""

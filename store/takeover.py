@@ -30,11 +30,12 @@ import msgspec
 
 from noroshi.store import damage
 from noroshi.store.clock import now_us
+from noroshi.store.cutlog import Cut, find_cut
 from noroshi.store.disk import CHUNK, create_new, disk_errors, read_at, read_fresh, sync_directory, write_synced
 from noroshi.store.errors import DiskFailed, NoDatabase, ReadFailed, RoleTaken
 from noroshi.store.layout import Layout
 from noroshi.store.lock import LockRecord, RoleLock, read_lock
-from noroshi.store.mark import OTHERS, Mark, Owner, OwnMark, encode, plain, read_mark
+from noroshi.store.mark import OTHERS, Mark, Owner, OwnMark, Phase, encode, plain, read_mark
 from noroshi.store.process import has_ended, machine, started
 from noroshi.store.reader import NewerSchema, SharedReader
 from noroshi.store.takeover_create import create_database
@@ -85,15 +86,16 @@ def take_over(layout: Layout, identity: Identity) -> Role:
         remove_leftovers(layout)
         # only now, when no earlier candidate can install a mark any more
         former = former_leaders(layout, led_before, previous)
+        half = half_copied(layout)
         lost = Lost.found(layout, lock, record)
-        wal = copy_wal(layout, lock, record.token)
+        wal = lost.copy(layout, lock, record.token)
         undo.callback(os.close, wal)
-        mark = install_mark(layout, lock, first_mark(record, former, lost.why))
+        mark = install_mark(layout, lock, first_mark(record, former, lost.why, half))
         undo.callback(mark.end)
         made = temporary(layout.database, record.token)
         create_database(layout.database, made, lambda: look(lock, layout), lost.begin(layout))
         if lost.why:  # who still has the old database open can do the new one no harm
-            mark.write(msgspec.structs.replace(mark.value, suspect="", unsettled=()))
+            mark.write(msgspec.structs.replace(mark.value, suspect="", unsettled=(), half=False))
         elif record.first:
             mark.write(msgspec.structs.replace(mark.value, first=False))
         undo.pop_all()
@@ -102,26 +104,48 @@ def take_over(layout: Layout, identity: Identity) -> Role:
 
 @dataclass(frozen=True)
 class Lost:
-    """Why the database has to be begun again, empty where it has not; the file the damaged one is kept in."""
+    """Why the database has to be begun again, empty where it has not; the file the damaged one is kept in.
+
+    `cut`: where its log is damaged and the database goes on from what is before that.
+    """
 
     why: str
     aside: str = ""
+    cut: Cut | None = None
 
     @classmethod
     def found(cls, layout: Layout, lock: RoleLock, record: LockRecord) -> Lost:
-        """Judge the database, and take it out of the way where it is damaged."""
+        """Judge database and log, and take the database out of the way where it is damaged."""
         why = damage.judge(layout, led_before=not record.first)
+        cut = None if why or not has_database(layout) else find_cut(layout)
+        if cut is not None and read_mark(layout.mark).phase is Phase.TRUNCATING:
+            return cls("", cut=Cut(0))  # all of it is in the database
+        if cut is not None and half_copied(layout):
+            why = "its log is damaged, and a part of it may have been copied into it"
         if not why:
-            return cls("")
+            if cut is not None:
+                damage.keep_log_aside(layout)
+            return cls("", cut=cut)
         aside = damage.keep_aside(layout)
         if has_database(layout):
             with new_file(layout, lock, layout.database, record.token):
                 """An empty one: to readers no database."""
         return cls(why, aside)
 
+    def copy(self, layout: Layout, lock: RoleLock, token: str) -> int:
+        """The log in a file of its own, without what is behind the damage: the next leader would find it again."""
+        return copy_wal(layout, lock, token) if self.cut is None else copy_wal(layout, lock, token, self.cut.sound)
+
     def begin(self, layout: Layout) -> Callable[[Path], None] | None:
         """What fills the new database."""
         return (lambda made: damage.begin(layout, made, self.why, self.aside)) if self.why else None
+
+
+def half_copied(layout: Layout) -> bool:
+    """Whether a part of the log may stand in the database already: somebody ended in a checkpoint that nobody ended."""
+    seen = read_mark(layout.mark)
+    begun = seen.phase is not Phase.NORMAL or (seen.mark is not None and seen.mark.half)
+    return begun and has_database(layout)
 
 
 def nobody_led(layout: Layout, led_before: bool, previous: LockRecord | None) -> bool:
@@ -216,11 +240,13 @@ def _overtaken(path: Path) -> RoleTaken:
     return RoleTaken("the role was taken by another candidate meanwhile", on=str(path))
 
 
-def copy_wal(layout: Layout, lock: RoleLock, token: str) -> int:
-    """Give the log a new file with the old one's content; return its descriptor."""
+def copy_wal(layout: Layout, lock: RoleLock, token: str, sound: int | None = None) -> int:
+    """Give the log a new file with the old one's content, or its first `sound` bytes; return its descriptor."""
     with new_file(layout, lock, layout.wal, token) as descriptor:
         if has_database(layout):
             _copy_whole(layout, descriptor)
+            if sound is not None:
+                os.ftruncate(descriptor, sound)
         else:
             keep_aside(layout)
     return descriptor
@@ -302,7 +328,7 @@ def wal_header(path: Path) -> bytes:
     return read_fresh(path, _HEADER) or b""
 
 
-def first_mark(record: LockRecord, former: tuple[Owner, ...], suspect: str = "") -> Mark:
+def first_mark(record: LockRecord, former: tuple[Owner, ...], suspect: str = "", half: bool = False) -> Mark:
     """Our own mark, phase normal, naming the leaders not known to have ended; `suspect` until a new database stands."""
     unsettled = tuple(owner for owner in former if not has_ended(owner))
     return Mark(
@@ -313,6 +339,7 @@ def first_mark(record: LockRecord, former: tuple[Owner, ...], suspect: str = "")
         unsettled=unsettled,
         suspect=plain(suspect),
         first=record.first and not suspect,
+        half=half,
     )
 
 

@@ -52,7 +52,7 @@ class Snapshot:
     """One opening of the disk: the log's bytes and the database, which SQLite closes."""
 
     path: Path
-    wal: bytes
+    wal: bytes | MemoryFile
     database: BlockFile
 
 
@@ -164,7 +164,8 @@ class SnapshotVFS(apsw.VFS):
             raise apsw.CantOpenError("a shared reader opens the database and its log only")
         flags[1] = flags[0] & ~(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) | apsw.SQLITE_OPEN_READONLY
         if flags[0] & apsw.SQLITE_OPEN_WAL:
-            return MemoryFile(snapshot.wal)  # type: ignore[return-value]
+            log = snapshot.wal
+            return log if isinstance(log, MemoryFile) else MemoryFile(log)  # type: ignore[return-value]
         return snapshot.database  # type: ignore[return-value]
 
 

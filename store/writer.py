@@ -21,6 +21,7 @@ from typing import TypeVar
 import apsw
 import msgspec
 
+from noroshi.store.damage import tell_cut
 from noroshi.store.disk import connect, disk_errors, name_damage, sqlite_errors
 from noroshi.store.errors import Damaged, Deposed, DiskFailed, NoroshiError, RoleTaken
 from noroshi.store.layout import Layout
@@ -143,6 +144,7 @@ class Writer:
                 raise self.damaged(lost)
             migrate(self._connection)
         with self.transaction() as connection:
+            tell_cut(connection, self._layout)
             meta.add_term(connection, self.term, identity.node, identity.endpoint, self.record.since_us)
 
     @contextmanager

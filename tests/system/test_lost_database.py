@@ -130,6 +130,39 @@ def test_met_at_a_start_without_a_backup(tmp_path: Path) -> None:
         assert {event.count for event in running.events("app/**")} == {1}
 
 
+NO_CHECKPOINT = """from noroshi.store.writer import Writer
+    Writer.checkpoint_if_due = lambda self, idle: False
+"""
+
+
+def test_a_log_damaged_in_its_middle_is_told_and_what_the_nodes_have_comes_again(tmp_path: Path) -> None:
+    first = run_first(tmp_path / "first", COORDINATOR.format(body=NO_CHECKPOINT))
+    with Cluster(
+        tmp_path / "c", ("a", "b"), definitions=DEFINITIONS, environment=dict.fromkeys("ab", first)
+    ) as running:
+        running.start()
+        running.await_up()
+        for number in range(20):
+            running.raise_on("a", f"app/a/{number}", "ERROR")
+            wait_until("stored", lambda number=number: number in numbers(running, "a"))
+        for name in running.names:
+            running.kill(name)
+        log = running.layout.wal.read_bytes()
+        frames = (len(log) - 32) // 4120
+        with running.layout.wal.open("r+b") as file:
+            file.seek(32 + frames // 2 * 4120 + 1000)
+            file.write(bytes(byte ^ 255 for byte in log[file.tell() : file.tell() + 4]))
+        running.start()
+        wait_until("it is told", lambda: running.events("coordinator/database"), 20)
+        (told,) = running.events("coordinator/database")
+        assert told.state == "ERROR"
+        (aside,) = running.layout.shared.glob("noroshi.db-wal.damaged-*Z")
+        assert f"commits behind the damage are lost; kept as {aside.name}" in told.supplement
+        running.raise_on("a", "told/x", "ERROR")
+        wait_until("what is kept came again", lambda: sorted(numbers(running, "a")) == list(range(20)))
+        assert {event.count for event in running.events("app/**")} == {1}
+
+
 def test_backups_are_made_and_the_size_is_kept_under_load(tmp_path: Path) -> None:
     extra = "backup: {every: 10s, keep: 1}\nretention: {size: 8MiB}\n"
     with Cluster(tmp_path / "c", ("a",), cluster_extra=extra, environment=sooner(tmp_path / "first")) as running:
