@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import apsw
 
 from noroshi.store.clock import now_us, stamp
 from noroshi.store.disk import CHUNK, disk_errors, sqlite_errors, sync_directory
-from noroshi.store.errors import DiskFailed, NoroshiError
+from noroshi.store.errors import DiskFailed, DiskFull, NoroshiError
 from noroshi.store.layout import Layout
 from noroshi.store.reader import SharedReader
 from noroshi.store.schema import MIGRATIONS, version_of
@@ -63,7 +63,7 @@ def write_backup(layout: Layout, target: Path, step: Callable[[], None] = lambda
     try:
         with disk_errors("cannot write the backup", target):
             _begin(made, target)
-            term = SharedReader(layout).query(lambda source: _copy(source, made, step), _PATIENCE)
+            term = SharedReader(layout).query(lambda source: _copy(source, made, target, step), _PATIENCE)
             _sync(made)
             size = made.stat().st_size
             if target.parent == layout.backup.parent:
@@ -140,21 +140,52 @@ def _need_room(layout: Layout, folder: Path) -> None:
         raise NoroshiError("no room for a backup", on=str(folder), why=why, hint=hint)
 
 
-def _copy(source: apsw.Connection, made: Path, step: Callable[[], None]) -> int:
+def _copy(source: apsw.Connection, made: Path, target: Path, step: Callable[[], None]) -> int:
     """Into a new file; the last term in it. Runs again after a copy that does not count."""
-    made.unlink(missing_ok=True)
-    _create(made)
-    copy = _open(made)
+    with _target_errors(target):
+        made.unlink(missing_ok=True)
+        _create(made)
+        copy = _open(made)
     try:
-        with copy.backup("main", source, "main") as backup:
-            while not backup.done:
-                backup.step(_PAGES)
-                step()
-        copy.pragma("journal_mode", "delete")
+        with _target_errors(target):
+            with copy.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step(_PAGES)
+                    step()
+            copy.pragma("journal_mode", "delete")
         _check(copy, made)
         return int(copy.execute("SELECT coalesce(max(term), 0) FROM terms").get)
     finally:
         copy.close()
+
+
+_WRITING = frozenset(
+    {
+        apsw.SQLITE_IOERR_WRITE,
+        apsw.SQLITE_IOERR_FSYNC,
+        apsw.SQLITE_IOERR_DIR_FSYNC,
+        apsw.SQLITE_IOERR_TRUNCATE,
+        apsw.SQLITE_IOERR_DELETE,
+        apsw.SQLITE_IOERR_CLOSE,
+    }
+)
+"""Nothing writes but what is copied to."""
+
+
+@contextmanager
+def _target_errors(target: Path) -> Iterator[None]:
+    """Trouble with the place, met on the way, is not tried again as trouble with reading is: it is final, and named."""
+    try:
+        with disk_errors("cannot write the backup", target):
+            yield
+    except apsw.Error as error:
+        if isinstance(error, apsw.FullError):
+            hint = "free space there, or name a file elsewhere"
+            raise DiskFull("cannot write the backup", on=str(target), why=str(error), hint=hint) from error
+        if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError)) or error.extendedresult in _WRITING:
+            hint = "name a file on a disk that can be written to"
+            raise DiskFailed("cannot write the backup", on=str(target), why=str(error), hint=hint) from error
+        raise
 
 
 def _begin(made: Path, target: Path) -> None:

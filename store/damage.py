@@ -4,7 +4,8 @@ Role: the judgement and the files; takeover.py puts the steps in order.
 Rules:
 - A leader that meets damage says so in its mark and ends. Nobody's word alone sets a database aside: the next
   candidate reads the whole of it, afresh. What is empty or gone needs no second look.
-- Nothing is deleted: database and log get a second name first. `sqlite3 FILE .recover` takes such a pair.
+- Nothing is deleted: database and log get a second name first. `sqlite3 FILE .recover` takes such a pair. They stay
+  until an operator removes them; `noroshi doctor` counts them.
 - For readers the exchange is: old pair, then no database (an empty file), then the new log, then the new mark, then the
   new database. So no reading that holds has seen parts of both.
 - An empty file replaces the database by a rename that fails for a candidate that was overtaken (takeover.py). A former
@@ -140,6 +141,26 @@ def keep_aside(layout: Layout) -> str:
         os.link(layout.wal, aside.with_name(f"{name}-wal"))
     sync_directory(layout.shared)
     return name
+
+
+def give_up_aside(layout: Layout, name: str) -> None:
+    """A successor has begun, and may have made its sound database before ours was to be taken away: then that got the
+    second name, and loses it again. Nothing else does.
+    """
+    for path, aside in ((layout.database, layout.shared / name), (layout.wal, layout.shared / f"{name}-wal")):
+        with suppress(OSError):
+            if aside.is_file() and path.samefile(aside):
+                aside.unlink()
+
+
+def kept_aside(layout: Layout) -> list[Path]:
+    """Databases and logs that were kept aside, oldest first. Nothing here removes them: somebody may want them back."""
+    names = (f"{layout.database.name}.damaged-*", f"{layout.wal.name}.damaged-*", f"{layout.wal.name}.lost-*")
+    return sorted((path for name in names for path in layout.shared.glob(name)), key=_stamp_of)
+
+
+def _stamp_of(path: Path) -> str:
+    return path.name.removesuffix("-wal").rpartition("-")[2]
 
 
 def _kept_before(layout: Layout) -> str:

@@ -23,7 +23,7 @@ from noroshi.store.disk import read_at
 from noroshi.store.errors import DamagedRead, NoDatabase, ReadFailed
 from noroshi.store.layout import Layout
 from noroshi.store.mark import Phase, SeenMark, read_mark
-from noroshi.store.schema import MIGRATIONS, version_of
+from noroshi.store.schema import MIGRATIONS, UNTHINKABLE, version_of
 from noroshi.store.vfs import BlockFile, Snapshot, open_snapshot, refuse_in_writer
 
 T = TypeVar("T")
@@ -143,9 +143,12 @@ class SharedReader:
     def _check_version(self, version: int) -> int:
         if not version:
             raise self._no_database()
+        if not 0 < version < UNTHINKABLE:
+            raise apsw.CorruptError(f"its schema says it is version {version}, which no program has made")
         if version > len(MIGRATIONS):
             why = f"its schema is version {version}, this program knows {len(MIGRATIONS)}"
-            raise NewerSchema(_WHAT, on=str(self._layout.database), why=why, hint="update noroshi on this node")
+            hint = "update noroshi on this node; where all nodes have the newest, put a backup in its place"
+            raise NewerSchema(_WHAT, on=str(self._layout.database), why=why, hint=hint)
         return version
 
     def _older(self, version: int) -> ReadFailed:

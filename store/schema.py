@@ -138,6 +138,10 @@ CREATE TABLE held_back (
 """
 
 
+UNTHINKABLE = 1000
+"""A version from here on is no newer program's, but a damaged head of the file."""
+
+
 @dataclass(frozen=True)
 class Migration:
     """One step of the schema; `apply` runs inside the transaction that also records it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from noroshi.store.schema import MIGRATIONS, migrate, version_of
+from noroshi.store.schema import MIGRATIONS, UNTHINKABLE, migrate, version_of
 
 
 def integrity(connection: apsw.Connection) -> str:
@@ -22,6 +22,8 @@ def missing_tables(connection: apsw.Connection) -> str:
     Nothing is said of versions that this program does not know.
     """
     version = version_of(connection)
+    if not 0 <= version < UNTHINKABLE:
+        return f"its schema says it is version {version}, which no program has made"
     if version > len(MIGRATIONS):
         return ""
     model = apsw.Connection(":memory:")

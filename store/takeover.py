@@ -126,10 +126,15 @@ class Lost:
             if cut is not None:
                 damage.keep_log_aside(layout)
             return cls("", cut=cut)
+        look(lock, layout)
         aside = damage.keep_aside(layout)
         if has_database(layout):
-            with new_file(layout, lock, layout.database, record.token):
-                """An empty one: to readers no database."""
+            try:
+                with new_file(layout, lock, layout.database, record.token):
+                    """An empty one: to readers no database."""
+            except RoleTaken:
+                damage.give_up_aside(layout, aside)
+                raise
         return cls(why, aside)
 
     def copy(self, layout: Layout, lock: RoleLock, token: str) -> int:

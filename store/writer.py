@@ -28,7 +28,7 @@ from noroshi.store.layout import Layout
 from noroshi.store.lock import LockRecord, read_lock
 from noroshi.store.mark import Owner
 from noroshi.store.process import has_ended
-from noroshi.store.schema import MIGRATIONS, migrate, version_of
+from noroshi.store.schema import MIGRATIONS, UNTHINKABLE, migrate, version_of
 from noroshi.store.soundness import missing_tables
 from noroshi.store.tables import meta
 from noroshi.store.takeover import Identity, Role, take_over
@@ -97,6 +97,8 @@ def _configure(layout: Layout, connection: apsw.Connection) -> None:
         if found != expected:
             why = f"{name} is {found!r} instead of {expected!r}"
             raise DiskFailed("cannot lead", on=str(layout.database), why=why, hint="use a supported shared disk")
+    if not 0 <= version_of(connection) < UNTHINKABLE:
+        raise name_damage(f"its schema says it is version {version_of(connection)}", layout.database)
     if version_of(connection) > len(MIGRATIONS):
         why = f"its schema is version {version_of(connection)}, this program knows {len(MIGRATIONS)}"
         raise DiskFailed("cannot lead", on=str(layout.database), why=why, hint="update noroshi on this node")

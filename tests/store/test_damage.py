@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 from stores import balances, checked, drop_lock, forget, lead, look_at, move, open_accounts
 
+from noroshi.console.doctor.aside import kept_aside
 from noroshi.store import backup, damage, takeover
 from noroshi.store.backup import backups, write_automatic, write_backup
 from noroshi.store.damage import Story, story
-from noroshi.store.errors import Damaged, NoDatabase, NoroshiError, RoleTaken
+from noroshi.store.errors import Damaged, DiskFailed, DiskFull, NoDatabase, NoroshiError, RoleTaken
 from noroshi.store.layout import Layout
 from noroshi.store.mark import read_mark
 from noroshi.store.reader import SharedReader
@@ -98,7 +101,21 @@ def versioned(number: int) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    "harm", [cut, empty, stub, garbage, schema, renamed, versioned(0), versioned(1), versioned(3), Path.unlink]
+    "harm",
+    [
+        cut,
+        empty,
+        stub,
+        garbage,
+        schema,
+        renamed,
+        versioned(0),
+        versioned(1),
+        versioned(3),
+        versioned(4 + 2**20),
+        versioned(2**31),
+        Path.unlink,
+    ],
 )
 def test_a_take_over_meets_damage_and_begins_from_the_backup(
     old: Writer, layout: Layout, harm: Callable[[Path], None]
@@ -190,6 +207,35 @@ def test_a_place_where_no_backup_can_be_is_said_at_once(damaged: Layout, tmp_pat
     assert time.monotonic() - began < backup._PATIENCE / 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_place_that_fills_up_is_said_at_once(old: Writer, layout: Layout) -> None:
+    """On the way, where reading would be tried again for a minute."""
+    small = layout.shared / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "noroshi-test", str(small)], check=False)
+    if mounted.returncode:
+        pytest.skip("cannot mount here")
+    try:
+        began = time.monotonic()
+        with pytest.raises(DiskFull, match=r"cannot write the backup .*/small/backup.db.*free space there"):
+            write_backup(layout, small / "backup.db")
+        assert time.monotonic() - began < backup._PATIENCE / 2
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_place_that_breaks_is_said_at_once(old: Writer, layout: Layout, monkeypatch: Patch) -> None:
+    def broken(name: str, *arguments: object) -> Iterator[None]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(backup, "_open", broken)
+    began = time.monotonic()
+    with pytest.raises(DiskFailed, match=r"cannot write the backup"):
+        write_backup(layout, layout.shared / "backup.db")
+    assert time.monotonic() - began < backup._PATIENCE / 2
+
+
 def test_a_backup_that_cannot_be_read_is_passed_over(damaged: Layout) -> None:
     good, bad = damaged.backup.with_name("noroshi-1.db"), damaged.backup.with_name("noroshi-2.db")
     good.parent.mkdir()
@@ -262,6 +308,48 @@ def test_a_candidate_that_wakes_up_late_takes_no_sound_database_away(damaged: La
     with pytest.raises(RoleTaken):
         lead(damaged, "late")
     assert look_at(damaged).serial == 1
+
+
+def test_a_candidate_that_wakes_up_late_leaves_the_sound_database_one_name(damaged: Layout, monkeypatch: Patch) -> None:
+    """Paused just before it gives the damaged one a second name: by then it is the successor's that has the name."""
+    keep = damage.keep_aside
+
+    def late(layout: Layout) -> str:
+        monkeypatch.setattr(damage, "keep_aside", keep)
+        drop_lock(layout)
+        with lead_on(layout, "successor") as leader:
+            open_accounts(leader)
+            move(leader, "a", "b")
+        return keep(layout)
+
+    empty(damaged.database)
+    monkeypatch.setattr(damage, "keep_aside", late)
+    with pytest.raises(RoleTaken):
+        lead(damaged, "late")
+    assert look_at(damaged).serial == 1
+    assert damaged.database.stat().st_nlink == 1
+    assert damage.kept_aside(damaged) == []
+
+
+def test_what_is_kept_aside_is_counted_and_stays(old: Writer, layout: Layout) -> None:
+    """However often it happens."""
+    assert old.checkpoint_if_due(idle=True)
+    move(old, "a", "b")
+    old.close()
+    names: list[str] = []
+    for _ in range(3):
+        garbage(layout.database)
+        with lead_on(layout) as leader:
+            names.append(told(leader).aside)
+            open_accounts(leader)
+            assert leader.checkpoint_if_due(idle=True)
+            move(leader, "a", "b")
+    kept = damage.kept_aside(layout)
+    assert [path.name for path in kept if not path.name.endswith("-wal")] == names
+    (check,) = kept_aside(layout)
+    assert f"the newest {kept[-1].name}" in check.measured
+    assert check.figures["files"] == len(kept)
+    assert check.figures["bytes"] == sum(path.stat().st_size for path in kept)
 
 
 STEPS = ["keep_aside", "new_file", "copy_wal", "install_mark", "create_database"]
