@@ -172,6 +172,10 @@ _WRITING = frozenset(
 """Nothing writes but what is copied to."""
 
 
+def _extended(error: apsw.Error) -> int:
+    return int(getattr(error, "extendedresult", 0))
+
+
 @contextmanager
 def _target_errors(target: Path) -> Iterator[None]:
     """Trouble with the place, met on the way, is not tried again as trouble with reading is: it is final, and named."""
@@ -182,7 +186,7 @@ def _target_errors(target: Path) -> Iterator[None]:
         if isinstance(error, apsw.FullError):
             hint = "free space there, or name a file elsewhere"
             raise DiskFull("cannot write the backup", on=str(target), why=str(error), hint=hint) from error
-        if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError)) or error.extendedresult in _WRITING:
+        if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError)) or _extended(error) in _WRITING:
             hint = "name a file on a disk that can be written to"
             raise DiskFailed("cannot write the backup", on=str(target), why=str(error), hint=hint) from error
         raise

@@ -153,16 +153,6 @@ def give_up_aside(layout: Layout, name: str) -> None:
                 aside.unlink()
 
 
-def kept_aside(layout: Layout) -> list[Path]:
-    """Databases and logs that were kept aside, oldest first. Nothing here removes them: somebody may want them back."""
-    names = (f"{layout.database.name}.damaged-*", f"{layout.wal.name}.damaged-*", f"{layout.wal.name}.lost-*")
-    return sorted((path for name in names for path in layout.shared.glob(name)), key=_stamp_of)
-
-
-def _stamp_of(path: Path) -> str:
-    return path.name.removesuffix("-wal").rpartition("-")[2]
-
-
 def _kept_before(layout: Layout) -> str:
     """By a candidate that ended between keeping it and beginning anew."""
     mark = read_mark(layout.mark).mark

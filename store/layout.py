@@ -32,6 +32,13 @@ class Layout:
     def lock(self) -> Path:
         return self.shared / "coordinator.lock"
 
+    def kept_aside(self) -> list[Path]:
+        """Databases and logs that were kept when they were damaged or lost, oldest first. Nothing removes them here:
+        somebody may want them back. Raises OSError.
+        """
+        names = (f"{self.database.name}.damaged-*", f"{self.wal.name}.damaged-*", f"{self.wal.name}.lost-*")
+        return sorted((path for name in names for path in self.shared.glob(name)), key=_stamp)
+
     @property
     def claims(self) -> Path:
         return self.shared / "claims"
@@ -54,3 +61,7 @@ class Layout:
     @property
     def definitions(self) -> Path:
         return self.shared / "definitions.yaml"
+
+
+def _stamp(path: Path) -> str:
+    return path.name.removesuffix("-wal").rpartition("-")[2]

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from noroshi.console.doctor import disk, peers
-from noroshi.console.doctor.aside import kept_aside
 from noroshi.console.doctor.check import Check, Verdict, failed
 from noroshi.console.doctor.fencing import measure_fencing
 from noroshi.console.doctor.leader import coordinator
@@ -125,7 +124,7 @@ def _shared(settings: Settings) -> list[Check]:
         failed("node file", problem.message, problem.hint) for problem in check_pair(settings.node, settings.cluster)
     ]
     if settings.digest is not None:
-        return [*strange, *kept_aside(Layout(settings.node.shared))]
+        return strange
     hint = "see the mount on this node, and the kernel's messages; the checks go by the daemon's copy of cluster.yaml"
     return [*strange, failed("shared directory", f"{settings.node.shared} from here: {settings.trouble}", hint)]
 

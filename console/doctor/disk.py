@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from noroshi.console.doctor.asking import Round
 from noroshi.console.doctor.check import Check, failed, listed, not_measured, ok, warning
-from noroshi.console.doctor.filesystems import EXTERNAL, bad_options, doubts, family_of
+from noroshi.console.doctor.filesystems import EXTERNAL, bad_options, doubts, family_of, late_writes
 from noroshi.node.wire.panel import Panel
 from noroshi.node.wire.probing import (
     Clear,
@@ -84,6 +84,7 @@ class Disk:
         self._round.nodes = [node for node in self._round.nodes if node.name in self._located]
         if self._round.nodes:
             yield self._file_system()
+            yield from self._aside()
             yield self._fresh_open()
             yield self._links()
             yield self._rename()
@@ -114,6 +115,15 @@ class Disk:
             return warning("file system", where, "make room: nothing is acknowledged on a full disk", **figures)
         return ok("file system", where, **figures)
 
+    def _aside(self) -> Iterator[Check]:
+        """What was kept when a database was damaged takes room until somebody removes it."""
+        most = max(self._located.values(), key=lambda at: at.aside)
+        if most.aside:
+            files = "1 file" if most.aside == 1 else f"{most.aside} files"
+            what = f"{files} of {most.aside_size / 2**20:.1f} MiB together, the newest {most.aside_newest}"
+            hint = "`sqlite3 FILE .recover` reads a database; nobody else removes them: do it once none is wanted"
+            yield warning("kept after damage", what, hint, files=most.aside, bytes=most.aside_size)
+
     def _hosts(self) -> str:
         nodes, hosts = len(self._located), len({at.machine for at in self._located.values()})
         return f"{nodes} node{'s' * (nodes != 1)} on {hosts} host{'s' * (hosts != 1)}"
@@ -130,8 +140,13 @@ class Disk:
         if len(self._round.nodes) > 1:
             return None
         if self._round.hung or self._round.busy:
+            if not self._round.nodes:
+                return self._nobody(subject)
             return not_measured(subject, "the disk of one node alone answers", "see to the others and ask again")
         return not_measured(subject, "only one node runs", "start another node and ask again")
+
+    def _nobody(self, subject: str) -> Check:
+        return not_measured(subject, "no node's disk answers any more", "see to the disks and ask again")
 
     # --- between nodes --------------------------------------------------------------------------------------------
 
@@ -181,6 +196,7 @@ class Disk:
         renamers = self._actors[:RENAMERS]
         seconds = RENAMING / max(1, len(renamers))
         counts, wrong = {"renames": 0, "reads": 0, "missing": 0, "torn": 0, "errors": 0}, list[str]()
+        last = ""
         for node in renamers:
             if not self._round.one(node, Replace(0.0), Replaced):
                 continue
@@ -189,19 +205,19 @@ class Disk:
             answers: dict[str, Replaced | Watched] = self._round.ask(steps, (Replaced, Watched))
             for name, seen in answers.items():
                 _count(counts, seen)
-                if isinstance(seen, Watched) and (seen.missing or seen.torn):
-                    found = f"{seen.missing} times nothing, {seen.torn} half, of {seen.reads}"
-                    wrong.append(f"{name} reading {node.name}'s: {found}")
-        return self._renamed(counts, wrong)
+                if isinstance(seen, Watched):
+                    last = seen.error or last
+                    wrong += [f"{name} reading {node.name}'s: {found}" for found in _misread(seen)]
+        return self._renamed(counts, wrong, last)
 
-    def _renamed(self, counts: dict[str, int], wrong: list[str]) -> Check:
+    def _renamed(self, counts: dict[str, int], wrong: list[str], last: str) -> Check:
         alone, troubles = self._alone("rename"), self._round.troubles()
         if wrong or troubles:
             return failed("rename", _some(wrong + troubles), self._cure(), **counts)
         what = f"{counts['renames']} renames, {counts['reads']} reads meanwhile, none found nothing or half a file"
         if counts["errors"]:
             hint = "a stale handle is read again, so this costs time only; " + self._cure()
-            return warning("rename", f"{what}; {counts['errors']} got an error", hint, **counts)
+            return warning("rename", f"{what}; {counts['errors']} got an error ({last})", hint, **counts)
         return alone or ok("rename", what, **counts)
 
     def _locks(self) -> Check:
@@ -212,6 +228,8 @@ class Disk:
                 continue
             for name, tried in self._round.others(holder, TryLock(holder.name), Tried).items():
                 wrong += [f"{name} obtained the {kind} that {holder.name} holds" for kind in _obtained(tried)]
+                if not tried.flock and not tried.held:
+                    wrong.append(f"{name}, opening to read, takes the flock that {holder.name} holds for free")
                 refused += not _obtained(tried)
             self._round.one(holder, Unlock(), Done)
             for node in [node for node in self._round.nodes if node is not holder]:
@@ -232,10 +250,12 @@ class Disk:
         if alone:
             return alone
         holder, other = self._round.nodes[:2]
-        self._round.one(holder, Lock(), Done)
-        self._round.one(holder, Kill(), Done)
-        tried = self._round.one(other, TryLock(holder.name, FREED_WITHIN), Tried)
+        locked = self._round.one(holder, Lock(), Done)
+        killed = None if locked is None else self._round.one(holder, Kill(), Done)
+        tried = None if killed is None else self._round.one(other, TryLock(holder.name, FREED_WITHIN), Tried)
         troubles = self._round.troubles()
+        if tried is None and not troubles:  # one of them hangs, which is told of its disk
+            return not_measured("lock of a killed holder", f"{holder.name} or {other.name} gave no answer")
         if tried is None or troubles or len(_obtained(tried)) < 2:
             why = _some(troubles) or f"{other.name} did not obtain it within {FREED_WITHIN:g} s"
             return failed("lock of a killed holder", why, "nobody could take the role over; " + self._cure())
@@ -251,7 +271,7 @@ class Disk:
             why = "a local file system fences nobody; on one host a leader that ended is known by its process"
             return not_measured("fencing", why, "" if self._one_host else EXTERNAL)
         known, hint = family.fence
-        unsafe = [word for at in self._located.values() for word in doubts(at) if "fence" in word or "lost" in word]
+        unsafe = [word for at in self._located.values() for word in late_writes(at)]
         if unsafe:
             return warning("fencing", f"not given: {unsafe[0]}", EXTERNAL)
         why = f"it shows only when a node is cut off from its disk: `noroshi doctor --fence NODE`; {known}"
@@ -262,12 +282,16 @@ class Disk:
         return len({at.machine for at in self._located.values()}) == 1
 
     def _fsync(self) -> Check:
+        if not self._round.nodes:
+            return self._nobody("fsync")
         seconds = SYNCING / len(self._round.nodes)
         synced = {node.name: self._round.one(node, Sync(seconds), Synced) for node in list(self._round.nodes)}
         medians = {name: each for name, each in synced.items() if each is not None and each.times}
         troubles = self._round.troubles()
-        if troubles or not medians:
-            return failed("fsync", _some(troubles) or "no node could", "see the disk's and the daemons' messages")
+        if troubles:
+            return failed("fsync", _some(troubles), "see the disk's and the daemons' messages")
+        if not medians:
+            return self._nobody("fsync")
         rates = [f"{name} {1 / max(each.median, 1e-6):.0f} a second" for name, each in medians.items()]
         figures = {name: {"median": each.median, "longest": each.longest} for name, each in medians.items()}
         longest = max(each.longest for each in medians.values())
@@ -290,6 +314,16 @@ def _saw(found: Found, number: int) -> str:
         return "finds no file"
     what = f"version {found.number}" if found.whole else f"no whole version ({found.size} bytes)"
     return f"read {what} instead of {number}"
+
+
+def _misread(seen: Watched) -> list[str]:
+    """What one watcher found wrong. Errors now and then are stale handles; most of the time they are none."""
+    wrong = []
+    if seen.missing or seen.torn:
+        wrong.append(f"{seen.missing} times nothing, {seen.torn} half, of {seen.reads}")
+    if seen.errors * 2 > seen.reads:
+        wrong.append(f"{seen.errors} of {seen.reads} readings failed ({seen.error})")
+    return wrong
 
 
 def _obtained(tried: Tried) -> list[str]:

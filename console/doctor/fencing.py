@@ -47,11 +47,16 @@ class Fencing:
         self._round.one(self._victim, Lock(), Done)
         held = self._round.one(self._other, TryLock(self._victim.name), Tried)
         if len(located) < 2 or held is None or held.flock or held.fcntl:
-            why = "; ".join([*self._round.troubles(), *self._round.hung.values()]) or "the locks exclude nobody"
+            busy = [f"another doctor measures on {name}" for name in self._round.busy]
+            why = "; ".join([*self._round.troubles(), *self._round.hung.values(), *busy]) or "the locks exclude nobody"
             return failed(_SUBJECT, f"not tried: {why}", "see to what `noroshi doctor` finds first")
         self._kind = located[self._victim.name].kind
         self._say(f"cut {self._victim.name} off from the shared disk now, but not from the other nodes")
         freed = self._freed()
+        for node in (self._victim, self._other):
+            if node not in self._round.nodes:  # then no late write is under way, or nobody could see it arrive
+                why = f"{node.name} gives no answer any more ({self._round.hung.get(node.name, 'busy')})"
+                return not_measured(_SUBJECT, why, "cut it off from the disk alone, not from the nodes; ask again")
         if freed is None:
             why = f"{self._victim.name}'s locks did not come free within {PATIENCE:g} s"
             return not_measured(_SUBJECT, why, "was it cut off? If it was, nobody can take its role over meanwhile")
@@ -65,7 +70,7 @@ class Fencing:
     def _freed(self) -> float | None:
         """Seconds until the other node obtained both locks; it keeps them."""
         began = time.monotonic()
-        while time.monotonic() < began + PATIENCE:
+        while time.monotonic() < began + PATIENCE and len(self._round.nodes) == 2:
             self._round.one(self._victim, Stay(), Done)
             tried = self._round.one(self._other, TryLock(self._victim.name, 5.0), Tried)
             if tried and tried.flock and tried.fcntl and self._round.one(self._other, Lock(self._victim.name), Done):
@@ -87,7 +92,9 @@ class Fencing:
         time.sleep(SETTLE)
         found = Round(self._panel, [self._victim, self._other]).all(Read(victim), Found)
         late = [name for name, at in found.items() if not at.whole or at.number != 3]
-        if late or not found:
+        if not found:
+            return not_measured(_SUBJECT, f"{took}; then nobody could read what was written", "ask again")
+        if late:
             return failed(
                 _SUBJECT, f"{took}; then {victim}'s late write overwrote what {other} had written", self._cure
             )

@@ -18,7 +18,7 @@ EXTERNAL = "let a cluster manager with fencing lead: coordinator: external, Pace
 class Family:
     """`cure`: the options that give what the protocol needs; `fence`: what is known of late writes, and what to do.
 
-    `bad`: mount options that break it, each with the reason; an option ends at `=` where any value is meant.
+    `bad`: mount options that break it, each with the reason.
     """
 
     name: str
@@ -122,6 +122,16 @@ def doubts(at: Located) -> list[str]:
     return [word for test, word in _DOUBTS if test(at, at.options.split(","))]
 
 
+def late_writes(at: Located) -> list[str]:
+    """The doubts for which a replaced host's late writes may arrive."""
+    return [word for word in doubts(at) if word in _LATE]
+
+
+_NFS_OLD = "NFSv3 does not fence a replaced host"
+_NFS_LOST = "nfs.recover_lost_locks=Y takes a lost lock back without asking"
+_CEPH_CLEAN = "recover_session=clean lets a blocklisted client come back"
+_LATE = frozenset({_NFS_OLD, _NFS_LOST, _CEPH_CLEAN})
+
 _DOUBTS: tuple[tuple[Callable[[Located, list[str]], bool], str], ...] = (
     (
         lambda at, given: at.kind.startswith("nfs") and "lookupcache=none" not in given,
@@ -129,15 +139,15 @@ _DOUBTS: tuple[tuple[Callable[[Located, list[str]], bool], str], ...] = (
     ),
     (
         lambda at, given: at.kind.startswith("nfs") and any(each in given for each in ("vers=2", "vers=3")),
-        "NFSv3 does not fence a replaced host",
+        _NFS_OLD,
     ),
     (
         lambda at, given: at.kind.startswith("nfs") and at.lost_locks == "Y",
-        "nfs.recover_lost_locks=Y takes a lost lock back without asking",
+        _NFS_LOST,
     ),
     (
         lambda at, given: at.kind == "ceph" and "recover_session=clean" in given,
-        "recover_session=clean lets a blocklisted client come back",
+        _CEPH_CLEAN,
     ),
     (lambda at, given: at.kind == "tmpfs", "tmpfs is gone at the next start of the host"),
     (lambda at, given: not family_of(at.kind).name, "a file system that nothing is known of here"),

@@ -53,6 +53,10 @@ def _node(seen: Seen, node: NodeAddress) -> Check:
         case Reply(answer=Facts() as facts, took=took), Heading(sequence=sequence):
             what = f"packet {sequence} heard, answered in {took * 1000:.1f} ms, version {facts.version}"
             return ok(subject, f"{what}, incarnation {facts.incarnation.hex()}", seconds=took)
+        case Reply(took=took), None if seen.listened < seen.cluster.heartbeat.interval + 1.0:
+            what = f"answered in {took * 1000:.1f} ms; packets come every {seen.cluster.heartbeat.interval:g} s"
+            why = f"{what}, and the doctor listened for {seen.listened:.1f} s"
+            return not_measured(subject, why, "whether the other nodes hear it is below: packets between nodes")
         case Reply(), None:
             why = f"answers at {node.notifier}, but sent no packet from {node.packets} within {seen.listened:.1f} s"
             return failed(
@@ -122,13 +126,13 @@ def _paths(seen: Seen) -> list[tuple[str, Heard, Facts]]:
 
 def _hearing(seen: Seen) -> Check:
     facts, paths = seen.facts, _paths(seen)
-    deaf = [_deafness(name, heard) for name, heard, other in paths if _is_deaf(heard, other)]
+    deaf = [_deafness(name, heard, other) for name, heard, other in paths if _is_deaf(heard, other)]
     if deaf:
         hint = "the path between them, in that direction: firewalls, routes, the first port of the one not heard"
-        return failed(_PACKETS, "; ".join(deaf[:5]), hint, paths=deaf)
-    late = [_deafness(name, heard) for name, heard, _ in paths if heard.state != "UP"]
+        return failed(_PACKETS, _some(deaf), hint, paths=deaf)
+    late = [_deafness(name, heard, other) for name, heard, other in paths if heard.state != "UP"]
     if late:
-        return warning(_PACKETS, "; ".join(late[:5]), "packets are late: a busy host or network; ask again", paths=late)
+        return warning(_PACKETS, _some(late), "packets are late: a busy host or network; ask again", paths=late)
     if len(facts) < 2:
         return not_measured(_PACKETS, f"{len(facts)} node answers, two are needed")
     return ok(_PACKETS, f"each of {len(facts)} nodes that answer hears every other", nodes=len(facts))
@@ -142,8 +146,14 @@ def _is_deaf(heard: Heard, other: Facts) -> bool:
     return heard.state not in ("UP", "SUSPECT") or heard.silent < 0 or heard.incarnation != other.incarnation
 
 
-def _deafness(name: str, heard: Heard) -> str:
-    return f"{name} does not hear {heard.node} ({_state(heard)})"
+def _deafness(name: str, heard: Heard, other: Facts) -> str:
+    earlier = heard.silent >= 0 and heard.incarnation != other.incarnation
+    return f"{name} does not hear {heard.node} ({_state(heard)}{', an earlier start of it' * earlier})"
+
+
+def _some(words: list[str]) -> str:
+    more = f"; and {len(words) - 5} more" if len(words) > 5 else ""
+    return "; ".join(words[:5]) + more
 
 
 def _state(heard: Heard) -> str:

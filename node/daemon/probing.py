@@ -80,6 +80,7 @@ class Prober:
         self._stuck: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self._expiring: set[asyncio.Task[None]] = set()
 
     async def answer(self, probe: Probe) -> Probed:
         """The step's answer; never raises for what was asked or what the disk did."""
@@ -141,7 +142,10 @@ class Prober:
                 return Failed("refused", "no such run is under way here: it was given up, or interrupted")
             if self._stuck is not None and self._stuck.returncode is None:
                 return Failed("hung", f"an earlier probe, process {self._stuck.pid}, still waits for the disk")
-            run = await self._begin(name)
+            try:
+                run = await self._begin(name)
+            except OSError as error:
+                return Failed("refused", f"cannot start the process that measures: {error.strerror or error}")
         try:
             return await self._step(run, step)
         finally:
@@ -202,8 +206,12 @@ class Prober:
             log.error("process %d, which measured the shared disk, cannot be ended: the disk hangs", run.process.pid)
 
     def _postpone(self, run: _Run) -> None:
-        loop = asyncio.get_running_loop()
-        run.idle = loop.call_later(IDLE, lambda: loop.create_task(self._expire(run)))
+        run.idle = asyncio.get_running_loop().call_later(IDLE, self._begin_expiring, run)
+
+    def _begin_expiring(self, run: _Run) -> None:
+        task = asyncio.create_task(self._expire(run))
+        self._expiring.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._expiring.discard)
 
     async def _expire(self, run: _Run) -> None:
         async with self._turn:

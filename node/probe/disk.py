@@ -62,7 +62,7 @@ def found_in(raw: bytes | None) -> Found:
     if raw is None:
         return Found(-1, 0, False)
     number = int.from_bytes(raw[:8], "big") if len(raw) >= 8 else 0
-    return Found(len(raw), min(number, 2**62), raw == content(number) if number <= 1000 else False)
+    return Found(len(raw), min(number, 2**62), 1 <= number <= 1000 and raw == content(number))
 
 
 class Disk:
@@ -152,9 +152,13 @@ class Disk:
 
     def _lock(self, of: str) -> Done:
         make_directory(self._layout.probes)
-        for name, lock in _LOCKS.items():
-            self._locks.append(create(self._file(name, of)))
-            lock(self._locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            for name, lock in _LOCKS.items():
+                self._locks.append(create(self._file(name, of)))
+                lock(self._locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._unlock()  # half of them would stand in our own way at the next try
+            raise
         sync_directory(self._layout.probes)
         return Done()
 

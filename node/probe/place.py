@@ -8,6 +8,7 @@ from pathlib import Path
 
 from noroshi.node.monitors.mounts import unescape
 from noroshi.node.wire.probing import Located
+from noroshi.store.layout import Layout
 
 _NFS_PARAMETER = Path("/sys/module/nfs/parameters/recover_lost_locks")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -53,6 +54,7 @@ def locate(shared: Path) -> Located:
     if mount is None:
         raise OSError(f"no mount of {shared} in /proc/self/mountinfo")
     lost_locks = _read(_NFS_PARAMETER) if mount.kind.startswith("nfs") else ""
+    kept = Layout(shared).kept_aside()
     return Located(
         kind=mount.kind[:64],
         source=mount.source[:256],
@@ -61,7 +63,18 @@ def locate(shared: Path) -> Located:
         machine=_read(_BOOT),
         free=space.f_bavail * space.f_frsize,
         lost_locks=lost_locks,
+        aside=len(kept),
+        aside_size=sum(_size(path) for path in kept),
+        aside_newest=kept[-1].name[:1024] if kept else "",
     )
+
+
+def _size(path: Path) -> int:
+    """0 for one that somebody has just removed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _read(path: Path) -> str:

@@ -19,7 +19,7 @@ from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.codec import BadMessage
 from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.messages import PROTOCOL
-from noroshi.node.wire.probing import Answer, Probe, Probed, Step
+from noroshi.node.wire.probing import Answer, Incarnation, OtherNode, Probe, Probed, Step, Text
 from noroshi.store.clock import now_us
 from noroshi.store.config import NodeAddress
 
@@ -44,9 +44,9 @@ class Heading(msgspec.Struct, array_like=True):
     """The beginning of a packet's header (core.packet): who sends, of which cluster, its how manieth packet."""
 
     protocol: int
-    cluster: str
-    node: str
-    incarnation: bytes
+    cluster: Text
+    node: OtherNode
+    incarnation: Incarnation
     sequence: int
 
 
@@ -100,7 +100,7 @@ class Panel:
             for socket, _ in poller.poll(max(1, int(left * 1000))):
                 name, asked, sent = waiting.pop(socket)
                 poller.unregister(socket)
-                replies[name] = Reply(_decoded(socket.recv()), asked, time.monotonic() - sent)
+                replies[name] = Reply(_decoded(socket.recv_multipart()), asked, time.monotonic() - sent)
         for name, _, _ in waiting.values():
             self._sockets.pop(name).close(linger=0)
         return replies
@@ -123,15 +123,17 @@ class Ears:
             ready = dict(poller.poll(int(left * 1000) + 1))
             for name, socket in self._sockets.items():
                 if socket in ready:
-                    self.heard.setdefault(name, _heading(socket.recv()))
+                    self.heard.setdefault(name, _heading(socket.recv_multipart()[0]))
             if not left:
                 break
         return self.heard
 
 
-def _decoded(data: bytes) -> Answer | Junk:
+def _decoded(parts: list[bytes]) -> Answer | Junk:
+    if len(parts) != 1:  # all are taken: a REQ socket with some left over could not ask again
+        return Junk(f"{len(parts)} parts")
     try:
-        reply: Probed = codec.probed.decode(data)
+        reply: Probed = codec.probed.decode(parts[0])
     except BadMessage as error:
         return Junk(str(error))
     return reply.answer

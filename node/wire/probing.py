@@ -18,6 +18,8 @@ OtherNode = Annotated[str, Meta(max_length=255)]
 """Empty: the node that is asked."""
 Seconds = Annotated[float, Meta(ge=0, le=5)]
 Text = Annotated[str, Meta(max_length=4096)]
+Incarnation = Annotated[bytes, Meta(max_length=64)]
+Count = Annotated[int, Meta(ge=0)]
 
 
 # --- asked --------------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ class Heard(msgspec.Struct, frozen=True, array_like=True):
 
     node: Node
     state: Text
-    incarnation: bytes
+    incarnation: Incarnation
     sequence: int
     silent: float
 
@@ -132,7 +134,7 @@ class Facts(msgspec.Struct, frozen=True, tag="facts"):
     `now` microseconds UTC; `leader` as it hears."""
 
     node: Node
-    incarnation: bytes
+    incarnation: Incarnation
     version: Text
     protocol: int
     cluster: Text
@@ -145,7 +147,8 @@ class Facts(msgspec.Struct, frozen=True, tag="facts"):
 
 
 class Located(msgspec.Struct, frozen=True, tag="located"):
-    """The mount of the shared directory; `machine` tells hosts apart; `lost_locks` is nfs.recover_lost_locks."""
+    """The mount of the shared directory; `machine` tells hosts apart; `lost_locks` is nfs.recover_lost_locks; `aside`:
+    how many files are kept there of databases that were damaged, their bytes together, the newest one's name."""
 
     kind: Text
     source: Text
@@ -154,6 +157,9 @@ class Located(msgspec.Struct, frozen=True, tag="located"):
     machine: Text
     free: int
     lost_locks: Text = ""
+    aside: Count = 0
+    aside_size: Count = 0
+    aside_newest: Text = ""
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):

@@ -14,7 +14,7 @@ import apsw
 import pytest
 from stores import balances, checked, drop_lock, forget, lead, look_at, move, open_accounts
 
-from noroshi.console.doctor.aside import kept_aside
+from noroshi.node.probe.place import locate
 from noroshi.store import backup, damage, takeover
 from noroshi.store.backup import backups, write_automatic, write_backup
 from noroshi.store.damage import Story, story
@@ -328,7 +328,7 @@ def test_a_candidate_that_wakes_up_late_leaves_the_sound_database_one_name(damag
         lead(damaged, "late")
     assert look_at(damaged).serial == 1
     assert damaged.database.stat().st_nlink == 1
-    assert damage.kept_aside(damaged) == []
+    assert damaged.kept_aside() == []
 
 
 def test_what_is_kept_aside_is_counted_and_stays(old: Writer, layout: Layout) -> None:
@@ -344,12 +344,11 @@ def test_what_is_kept_aside_is_counted_and_stays(old: Writer, layout: Layout) ->
             open_accounts(leader)
             assert leader.checkpoint_if_due(idle=True)
             move(leader, "a", "b")
-    kept = damage.kept_aside(layout)
+    kept = layout.kept_aside()
     assert [path.name for path in kept if not path.name.endswith("-wal")] == names
-    (check,) = kept_aside(layout)
-    assert f"the newest {kept[-1].name}" in check.measured
-    assert check.figures["files"] == len(kept)
-    assert check.figures["bytes"] == sum(path.stat().st_size for path in kept)
+    located = locate(layout.shared)
+    assert (located.aside, located.aside_newest) == (len(kept), kept[-1].name)
+    assert located.aside_size == sum(path.stat().st_size for path in kept)
 
 
 STEPS = ["keep_aside", "new_file", "copy_wal", "install_mark", "create_database"]

@@ -17,6 +17,7 @@ from noroshi.node.wire.probing import (
     Done,
     Failed,
     Found,
+    Kill,
     Link,
     Locate,
     Located,
@@ -35,6 +36,7 @@ from noroshi.node.wire.probing import (
 )
 from noroshi.store.config import NodeAddress
 
+HANGS = Failed("hung", "no answer within 5 s")
 NODES = tuple(NodeAddress(name, "127.0.0.1", 7400 + 10 * at) for at, name in enumerate("abc"))
 
 
@@ -125,11 +127,13 @@ def test_the_options_of_a_mount(kind: str, options: str, verdict: Verdict, words
         ("nfs4", "Y", Verdict.WARNING, "recover_lost_locks=Y", "coordinator: external"),
         ("fuse.glusterfs", "", Verdict.NOT_MEASURED, "client.strict-locks", "client.strict-locks on"),
         ("ceph", "", Verdict.NOT_MEASURED, "blocklisted", "mds_session_blocklist_on_timeout"),
+        ("ceph recover_session=clean", "", Verdict.WARNING, "recover_session=clean", "coordinator: external"),
         ("gfs2", "", Verdict.NOT_MEASURED, "fencing", "pcs stonith status"),
     ],
 )
 def test_fencing_is_never_claimed(kind: str, lost_locks: str, verdict: Verdict, words: str, hint: str) -> None:
-    check = Cluster(kind, lost_locks=lost_locks).checks()["fencing"]
+    kind, _, options = kind.partition(" ")
+    check = Cluster(kind, options or "rw", lost_locks=lost_locks).checks()["fencing"]
     assert check.verdict is verdict
     assert words in check.measured
     assert hint in check.next
@@ -147,6 +151,15 @@ def test_what_fails_comes_with_the_options_of_that_file_system() -> None:
     assert "attribute-timeout=0" in check.next
 
 
+def test_readings_that_fail_most_of_the_time_are_no_stale_handles() -> None:
+    def denied(node: str, step: Step) -> Answer | None:
+        return Watched(100, 0, 0, 100, "Permission denied") if isinstance(step, Watch) and node == "c" else None
+
+    check = Cluster("nfs4", change=denied).checks()["rename"]
+    assert check.verdict is Verdict.FAILED
+    assert check.measured.startswith("c reading a's: 100 of 100 readings failed (Permission denied); c reading b's")
+
+
 def test_stale_handles_cost_time_only() -> None:
     def stale(node: str, step: Step) -> Answer | None:
         return Watched(100, 0, 0, 2, "Stale file handle") if isinstance(step, Watch) else None
@@ -154,6 +167,7 @@ def test_stale_handles_cost_time_only() -> None:
     check = Cluster("nfs4", change=stale).checks()["rename"]
     assert check.verdict is Verdict.WARNING
     assert check.figures["errors"] == 12
+    assert "12 got an error (Stale file handle)" in check.measured
 
 
 def test_without_hard_links_nobody_takes_over() -> None:
@@ -183,6 +197,53 @@ def test_a_lock_that_is_never_freed_is_found() -> None:
     checks = Cluster(change=kept).checks()
     assert checks["locks"].verdict is checks["lock of a killed holder"].verdict is Verdict.FAILED
     assert "b was refused what a had released" in checks["locks"].measured
+
+
+def test_a_lock_that_shows_to_nobody_who_only_reads_is_found() -> None:
+    """So it is that a command sees whether somebody leads."""
+
+    def unseen(node: str, step: Step) -> Answer | None:
+        return Tried(False, False, False, 0.0) if isinstance(step, TryLock) and not step.seconds else None
+
+    check = Cluster(change=unseen).checks()["locks"]
+    assert check.verdict is Verdict.FAILED
+    assert "b, opening to read, takes the flock that a holds for free" in check.measured
+
+
+@pytest.mark.parametrize("at", [Write, Link, Replace, Sync, Lock])
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+def test_where_every_disk_hangs_nothing_is_claimed(at: type[Step], nodes: int) -> None:
+    checks = Cluster(change=lambda node, step: HANGS if isinstance(step, at) else None).checks(NODES[:nodes])
+    bad = {subject for subject, check in checks.items() if check.verdict is Verdict.FAILED}
+    assert bad <= {f"disk of {node.name}" for node in NODES[:nodes]}
+    assert bad or (nodes == 1 and at in (Replace, Lock)), "of which nothing is asked of one node"
+    if at in (Write, Link, Sync):
+        assert checks["fsync"].verdict is Verdict.NOT_MEASURED
+    assert checks["lock of a killed holder"].verdict is Verdict.NOT_MEASURED
+
+
+@pytest.mark.parametrize("at", [Lock, Kill])
+def test_a_holder_that_never_locked_or_never_died_freed_nothing(at: type[Step]) -> None:
+    locks: list[str] = []
+
+    def hangs(node: str, step: Step) -> Answer | None:
+        locks.extend(["lock"] * (isinstance(step, Lock) and node == "a"))
+        return HANGS if node == "a" and isinstance(step, at) and len(locks) == 2 else None
+
+    checks = Cluster(change=hangs).checks()
+    assert checks["lock of a killed holder"].verdict is Verdict.NOT_MEASURED
+    assert checks["disk of a"].verdict is Verdict.FAILED
+
+
+def test_what_is_kept_after_damage_is_told_until_it_is_removed() -> None:
+    def kept(node: str, step: Step) -> Answer | None:
+        at = Located("ext4", "srv:/x", "/srv", "rw", "host0", 10**12, "", 3, 3 * 2**20, "noroshi.db.damaged-2")
+        return at if isinstance(step, Locate) else None
+
+    check = Cluster(change=kept).checks()["kept after damage"]
+    assert check.verdict is Verdict.WARNING
+    assert check.measured == "3 files of 3.0 MiB together, the newest noroshi.db.damaged-2"
+    assert "kept after damage" not in Cluster().checks()
 
 
 @pytest.mark.parametrize("at", [Write, Link, Replace, Sync, Lock, TryLock])
@@ -273,3 +334,25 @@ def test_fencing_is_not_tried_where_locks_exclude_nobody_and_not_claimed_where_t
     kept = fencing.measure_fencing(cast(Panel, Cluster()), NODES[1], NODES[0], lambda text: None)
     assert kept.verdict is Verdict.NOT_MEASURED
     assert "did not come free" in kept.measured
+
+
+def test_fencing_beside_another_doctor_is_not_tried_for_that_reason() -> None:
+    def busy(node: str, step: Step) -> Answer | None:
+        return Failed("busy", "another doctor measures here") if node == "b" else None
+
+    check = fencing.measure_fencing(cast(Panel, Cluster(change=busy)), NODES[1], NODES[0], lambda text: None)
+    assert check.measured == "not tried: another doctor measures on b"
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_without_a_late_write_under_way_none_was_refused(node: str) -> None:
+    """The operator cut the node off from the others as well; or the disk of the one that looks hangs."""
+
+    def gone(asked: str, step: Step) -> Answer | None:
+        return HANGS if asked == node and said else None
+
+    said: list[str] = []
+    check = fencing.measure_fencing(cast(Panel, Cluster("nfs4", change=gone)), NODES[1], NODES[0], said.append)
+    assert check.verdict is Verdict.NOT_MEASURED
+    assert f"{node} gives no answer any more" in check.measured
+    assert "not from the nodes" in check.next

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
 from noroshi.console.doctor import peers
@@ -11,7 +12,7 @@ from noroshi.console.doctor.check import Verdict
 from noroshi.node.wire.keyring import Keyring
 from noroshi.node.wire.panel import Heading, Junk, Reply
 from noroshi.node.wire.probing import Facts, Failed, Heard
-from noroshi.store.config import Cluster, NodeAddress
+from noroshi.store.config import Cluster, Heartbeat, NodeAddress
 
 NAMES = ("a", "b", "c")
 CLUSTER = Cluster("demo", tuple(NodeAddress(name, "127.0.0.1", 7400 + 10 * at) for at, name in enumerate(NAMES)))
@@ -103,6 +104,27 @@ def test_a_path_that_is_broken_one_way_is_named_with_its_direction() -> None:
     assert (verdict, what) == (Verdict.FAILED, "b does not hear c (DOWN, silent for 12.0 s)")
     around.answers["b"] = facts("b", deaf_to="c", state="SUSPECT")
     assert around.check("packets between nodes")[0] is Verdict.WARNING
+
+
+def test_a_node_that_hears_an_earlier_start_is_told_apart_from_one_that_hears_nothing() -> None:
+    around = Around()
+    around.answers["a"] = msgspec.structs.replace(facts("a"), incarnation=b"x")
+    around.packets["a"] = Heading(1, "demo", "a", b"x", 7)
+    verdict, what, _ = around.check("packets between nodes")
+    assert verdict is Verdict.FAILED
+    assert what.startswith("b does not hear a (UP, silent for 12.0 s, an earlier start of it); c does not")
+
+
+def test_packets_that_come_more_seldom_than_the_doctor_listens_are_not_missed() -> None:
+    """Every 30 s; the nodes' own word on them is a check of its own."""
+    around = Around(packets={})
+    seldom = replace(around.seen, cluster=replace(CLUSTER, heartbeat=Heartbeat(interval=30.0)), listened=10.0)
+    found = {check.subject: check for check in peers.checks(seldom)}
+    assert found["node b"].verdict is Verdict.NOT_MEASURED
+    assert "packets come every 30 s, and the doctor listened for 10.0 s" in found["node b"].measured
+    assert found["packets between nodes"].verdict is Verdict.OK
+    often = replace(around.seen, listened=10.0)
+    assert {check.subject: check for check in peers.checks(often)}["node b"].verdict is Verdict.FAILED
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from noroshi.node.probe import disk as probe
 from noroshi.node.probe.disk import Disk, content, found_in
 from noroshi.node.wire import codec
 from noroshi.node.wire.codec import BadMessage
@@ -31,6 +32,7 @@ from noroshi.node.wire.probing import (
     Stay,
     Sync,
     Synced,
+    Tried,
     TryLock,
     Unlock,
     Watch,
@@ -72,6 +74,7 @@ def test_a_mixture_of_two_versions_is_not_whole() -> None:
     assert found_in(content(3)[:-1]).whole is False
     assert found_in(b"") == Found(0, 0, False)
     assert found_in(os.urandom(4096)).whole is False
+    assert found_in(bytes(4096)).whole is False, "a file whose content never came to the disk"
 
 
 def test_renames_seen_by_a_watcher(a: Disk, b: Disk) -> None:
@@ -120,6 +123,22 @@ def test_a_successor_locks_and_writes_what_another_node_made(a: Disk, b: Disk, t
     b.do(Unlock())
     assert b.do(Lock("a")) == Done()
     assert b.do(Stay()) == Done()
+
+
+def test_half_of_a_lock_is_given_up(a: Disk, b: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stand in the way of the node's own next try."""
+
+    def refuses(descriptor: int, kind: int) -> None:
+        raise BlockingIOError
+
+    a.do(Lock())
+    a.do(Unlock())
+    with monkeypatch.context() as patch:
+        patch.setitem(probe._LOCKS, "fcntl", refuses)
+        assert isinstance(b.do(Lock("a")), Failed)
+    tried = b.do(TryLock("a"))
+    assert isinstance(tried, Tried)
+    assert (tried.flock, tried.fcntl) == (True, True)
 
 
 def test_a_link_shows_the_file_and_replaces_nothing(a: Disk, b: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -59,7 +60,15 @@ def run(shared: Path, story: Callable[[Ask, Prober], Awaitable[None]]) -> None:
 
 
 def _children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "noroshi.node.probe" in child.cmdline()]
+    return [child for child in psutil.Process().children() if _measures(child)]
+
+
+def _measures(process: psutil.Process) -> bool:
+    """False for one that ends at this moment."""
+    try:
+        return "noroshi.node.probe" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_facts_touch_no_disk(tmp_path: Path) -> None:
@@ -131,5 +140,30 @@ def test_a_daemon_that_stops_does_not_wait_for_a_step(tmp_path: Path) -> None:
         await prober.close()
         assert isinstance(await step, Failed)
         assert time.monotonic() - began < 4
+
+    run(tmp_path, story)
+
+
+def test_where_no_process_can_be_started_that_is_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(*arguments: object, **options: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuses)
+
+    async def story(ask: Ask, prober: Prober) -> None:
+        answer = await ask(Locate())
+        assert isinstance(answer, Failed)
+        assert answer.why == "cannot start the process that measures: Resource temporarily unavailable"
+
+    run(tmp_path, story)
+
+
+def test_a_run_that_nobody_asks_for_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "IDLE", 0.05)
+
+    async def story(ask: Ask, prober: Prober) -> None:
+        await ask(Locate())
+        await asyncio.to_thread(wait_until, "it ends", lambda: not _children())
+        assert not (tmp_path / "doctor").exists()
 
     run(tmp_path, story)
