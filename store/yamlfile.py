@@ -75,7 +75,7 @@ def read_text(file: Path) -> str:
     except OSError as error:
         why = error.strerror or str(error)
         raise _refusal(file, f"cannot be read: {why}", "check its permissions and the user that runs this") from None
-    return _decode(data, file)
+    return decode(data, file)
 
 
 def compose(text: str, file: Path) -> Value:
@@ -99,7 +99,8 @@ def compose(text: str, file: Path) -> Value:
     return tree.root
 
 
-def _decode(data: bytes, file: Path) -> str:
+def decode(data: bytes, file: Path) -> str:
+    """The text in the bytes of `file`. Raises ConfigError: over 1 MiB, not UTF-8."""
     if len(data) > MAX_BYTES:
         raise _refusal(file, "is larger than 1 MiB", "is this the right file?")
     try:

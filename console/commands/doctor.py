@@ -113,7 +113,8 @@ def fence(settings: Settings, name: str) -> Check:
     names = settings.cluster.names
     others = sorted(set(names) - {name}, key=lambda other: other != settings.node.node)
     if name not in names or not others:
-        raise NoroshiError(f"no node {name} beside another", on=str(Layout(settings.node.shared).cluster))
+        hint = f"there are {', '.join(names)}, and two are needed"
+        raise NoroshiError(f"no node {name} beside another", on=str(Layout(settings.node.shared).cluster), hint=hint)
     node, other = settings.cluster.node(name), settings.cluster.node(others[0])
     with Panel(settings.cluster.name, settings.node.node, secrets.token_hex(8), keyring(settings)) as panel:
         return measure_fencing(panel, node, other, lambda text: print(visible(text), file=sys.stderr, flush=True))

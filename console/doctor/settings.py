@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noroshi.store import keys, yamlfile
-from noroshi.store.config import Cluster, NodeConfig, load_cluster, load_node, parse_cluster
+from noroshi.store.config import Cluster, NodeConfig, load_node, parse_cluster
 from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
 
@@ -42,7 +42,8 @@ def load(config: Path) -> Settings:
     shared, copy = Layout(node.shared).cluster, node.state / "cluster.yaml"
     text, why = read_within(shared, READ_LIMIT)
     if text is not None:
-        return Settings(node, load_cluster(shared), hashlib.sha256(text).hexdigest())
+        found = parse_cluster(yamlfile.decode(text, shared), shared)  # read once: the disk may hang at the next
+        return Settings(node, found, hashlib.sha256(text).hexdigest())
     try:
         return Settings(node, parse_cluster(yamlfile.read_text(copy), shared), None, why)
     except (NoroshiError, OSError) as error:

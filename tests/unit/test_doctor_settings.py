@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from noroshi.console.doctor import settings
-from noroshi.store.errors import NoroshiError
+from noroshi.store.errors import ConfigError, NoroshiError
 
 CLUSTER = "cluster: {}\nnodes:\n  a: {{address: 127.0.0.1, port: 7400}}\n"
 
@@ -29,6 +29,18 @@ def test_the_shared_file_counts(config: Path) -> None:
     assert (found.cluster.name, found.trouble) == ("shared", "")
     assert found.digest is not None
     assert len(found.digest) == 64
+
+
+def test_the_shared_file_is_read_once_by_the_process_that_can_be_given_up(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk hangs between two readings, or the file is replaced: the digest is that of what is gone by."""
+    monkeypatch.setattr(settings, "read_within", lambda file, limit: (CLUSTER.format("read").encode(), ""))
+    found = settings.load(config)
+    assert (found.cluster.name, found.digest is not None) == ("read", True)
+    monkeypatch.setattr(settings, "read_within", lambda file, limit: (b"\xff", ""))
+    with pytest.raises(ConfigError, match="UTF-8"):
+        settings.load(config)
 
 
 def test_a_disk_that_does_not_answer_is_given_up_for_the_copy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
