@@ -89,6 +89,7 @@ class Prober:
     async def close(self) -> None:
         if self._run is not None:
             await self._end(self._run)
+        await asyncio.gather(*self._expiring, return_exceptions=True)
 
     def _refused(self, probe: Probe) -> Failed | None:
         if probe.protocol != PROTOCOL:
