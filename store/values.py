@@ -128,6 +128,10 @@ def blamed(table: str, number: int) -> Iterator[None]:
 
 _ASIDE: Mapping[str, str] = MappingProxyType(
     {
+        "notifications": "UPDATE notifications SET status = 'failed', reason = 'set aside', ended_at = ?2"
+        " WHERE id = ?1 AND status = 'pending'",
+        "attempts": "UPDATE attempts SET outcome = 'failed', reason = 'set aside', ended_at = ?2"
+        " WHERE notification = ?1 AND outcome IS NULL",
         "troubles": "UPDATE troubles SET status = 'ended', ended_at = ?2, repeat_at = NULL, escalate_at = NULL"
         " WHERE id = ?1 AND status != 'ended'",
         "holds": "UPDATE holds SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL",
@@ -140,5 +144,8 @@ _ASIDE: Mapping[str, str] = MappingProxyType(
 
 def set_aside(connection: apsw.Connection, spoilt: Spoilt, at: int) -> bool:
     """End the row, in a transaction of the caller's; False where that changes nothing, so that it would come again."""
+    before = connection.total_changes()
     connection.execute(_ASIDE[spoilt.table], (spoilt.number, at))
-    return connection.changes() > 0
+    if spoilt.table == "notifications":
+        connection.execute(_ASIDE["attempts"], (spoilt.number, at))
+    return connection.total_changes() > before

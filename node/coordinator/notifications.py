@@ -40,6 +40,7 @@ from noroshi.store.model import Definition
 from noroshi.store.tables import definitions, events, logs
 from noroshi.store.tables import notifications as table
 from noroshi.store.tables.notifications import AttemptRow, NotificationRow
+from noroshi.store.values import Spoilt, blamed
 
 log = logging.getLogger(__name__)
 
@@ -87,16 +88,15 @@ class NotificationManager:
     def _restore_one(self, connection: Connection, turn: Turn, row: NotificationRow) -> None:
         """One that cannot be resumed must not keep every node from leading: it is named and left as it is."""
         try:
-            pending = _pending(connection, row)
-            if pending is None:
-                self.left_alone.append(row.id)
-                return
-            self._heads[row.id] = row.definition, pending.cause.notice
-            actions = self._engine.restore([pending], turn.now)
-        except UnicodeDecodeError:  # text that can be mended (store/mending.py)
-            raise
-        except (ValueError, TypeError, msgspec.DecodeError) as error:
-            log.error("notification %d cannot be resumed and is left as it is: %s", row.id, error)
+            with blamed("notifications", row.id):
+                pending = _pending(connection, row)
+                if pending is None:
+                    self.left_alone.append(row.id)
+                    return
+                self._heads[row.id] = row.definition, pending.cause.notice
+                actions = self._engine.restore([pending], turn.now)
+        except Spoilt as error:
+            log.error("a notification cannot be resumed and is left as it is: %s", error)
             self.left_alone.append(row.id)
             return
         self._apply(connection, turn, actions)
@@ -147,7 +147,8 @@ class NotificationManager:
 
     def _apply(self, connection: Connection, turn: Turn, actions: Sequence[act.Action]) -> None:
         for action in actions:
-            self._apply_one(connection, turn, action)
+            with blamed("notifications", _number(action)):
+                self._apply_one(connection, turn, action)
 
     def _apply_one(self, connection: Connection, turn: Turn, action: act.Action) -> None:
         match action:
@@ -230,6 +231,16 @@ class NotificationManager:
         turn.deliveries.append((attempt.node, message))
         if attempt.deferred:
             self._engine.handle(Left(attempt.delivery), turn.now)
+
+
+def _number(action: act.Action) -> int:
+    """Of the notification an action belongs to; 0 for a late answer, of which only the delivery is known."""
+    match action:
+        case act.AttemptRepeated(attempt=attempt):
+            return attempt.notification
+        case act.LateAnswer():
+            return 0
+    return action.notification
 
 
 def _attempt_row(action: act.AttemptStarted | act.AttemptSkipped, outcome: str | None, reason: str = "") -> AttemptRow:

@@ -17,6 +17,8 @@ from coordinating import BEGIN, Coordinating
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from noroshi.node.coordinator.states import StateManager
+from noroshi.node.coordinator.turn import Turn
 from noroshi.node.wire.messages import Acknowledged, Held, LogBatch, LogPart
 from noroshi.node.wire.operating import Acknowledge, AddSilence
 from noroshi.store import views
@@ -247,6 +249,32 @@ def test_any_value_in_any_column(story: Story, tmp_path_factory: pytest.TempPath
         live_on(one)
     finally:
         one.close()
+
+
+def test_a_notification_whose_end_cannot_be_worked_on_is_ended_and_told(
+    there: Coordinating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time limit passes, and what follows from that fails: of one, not of the next."""
+    store_failure = StateManager.store_failure
+    there.event("many/x", "ERROR")
+    there.event("app/z", "ERROR")
+    number = there.query(lambda c: c.execute("SELECT max(id) FROM notifications").fetchall()[0][0])
+
+    def fails(self: StateManager, connection: Connection, turn: Turn, failed: int, supplement: str) -> object:
+        if failed == number:
+            raise LookupError("a row behind it")
+        return store_failure(self, connection, turn, failed, supplement)
+
+    monkeypatch.setattr(StateManager, "store_failure", fails)
+    there.take_over("db2")
+    there.wait(60)
+    there.wait(60)
+    (said,) = [each for each in told(there) if "of notifications" in each]
+    assert f"row {number} of notifications: LookupError: a row behind it" in said
+    rows = there.query(lambda c: views.notifications(c, views.HistoryFilter(), 100))
+    ended = next(row for row in rows if row.id == number)
+    assert (ended.status, ended.reason) == ("failed", "set aside")
+    assert any(row.status == "failed" and row.reason != "set aside" for row in rows), "others failed as ever"
 
 
 def test_blame_goes_to_the_innermost_and_what_has_a_name_passes(there: Coordinating) -> None:
