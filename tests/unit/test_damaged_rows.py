@@ -22,6 +22,7 @@ from noroshi.node.coordinator.turn import Turn
 from noroshi.node.wire.messages import Acknowledged, Held, LogBatch, LogPart
 from noroshi.node.wire.operating import Acknowledge, AddSilence
 from noroshi.store import views
+from noroshi.store.clock import to_iso
 from noroshi.store.connection import Connection
 from noroshi.store.tables import nodes
 from noroshi.store.values import Spoilt, blamed, mend_values
@@ -204,6 +205,12 @@ def test_an_instant_that_cannot_be_is_no_error(there: Coordinating, statement: s
     there.event("quiet/b", "ERROR")
     live_on(there)
     assert set(ALL_RECOVERED) <= set(recovered(there))
+
+
+def test_every_instant_can_be_written() -> None:
+    assert to_iso(BEGIN) == "2023-11-14T22:13:20.000000Z"
+    assert (to_iso(-(2**62)), to_iso(2**62)) == ("0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z")
+    assert to_iso("zz") == to_iso(None) == "1970-01-01T00:00:00.000000Z"  # type: ignore[arg-type]
 
 
 def test_a_state_is_made_again_from_the_history(there: Coordinating) -> None:
