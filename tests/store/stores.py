@@ -123,6 +123,26 @@ def forget(leader: Writer) -> None:
     leader._role.lock.close()
 
 
+class Died(Exception):
+    """The end of a candidate between two steps."""
+
+
+def die_after(monkeypatch: pytest.MonkeyPatch, module: object, step: str, layout: Layout) -> None:
+    """A candidate that ends right after a step of its take-over; the next one has the step as it was."""
+    real = getattr(module, step)
+
+    def dies(*arguments: object) -> None:
+        result = real(*arguments)
+        if hasattr(result, "__enter__"):
+            with result:
+                pass
+        raise Died
+
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(module, step, dies)
+        lead(layout, "dies")
+
+
 @dataclass
 class Child:
     """A forked process that runs a function and reports lines through a pipe."""

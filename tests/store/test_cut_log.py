@@ -11,7 +11,7 @@ import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import balances, checked, copy_into_database, forget, lead, look_at, move
+from stores import balances, checked, copy_into_database, die_after, forget, lead, look_at, move
 
 from noroshi.store import damage, takeover
 from noroshi.store.backup import write_backup
@@ -152,20 +152,7 @@ def test_a_candidate_that_dies_on_the_way_leaves_it_to_be_told(
 ) -> None:
     layout, ends = killed
     flip(layout.wal, ends[2] + 500)
-    module = damage if step == "keep_log_aside" else takeover
-    real = getattr(module, step)
-
-    class Died(Exception):
-        pass
-
-    def dies(*arguments: object) -> None:
-        real(*arguments)
-        raise Died
-
-    monkeypatch.setattr(module, step, dies)
-    with pytest.raises(Died):
-        lead(layout, "dies")
-    monkeypatch.setattr(module, step, real)
+    die_after(monkeypatch, damage if step == "keep_log_aside" else takeover, step, layout)
     with lead(layout, "new") as leader:
         assert leader.read(checked).serial == 3
         told = story_of(leader)

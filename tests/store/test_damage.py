@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from stores import balances, checked, drop_lock, forget, lead, look_at, move, open_accounts
+from stores import balances, checked, die_after, drop_lock, forget, lead, look_at, move, open_accounts
 
 from noroshi.node.probe.place import locate
 from noroshi.store import backup, damage, takeover
@@ -366,23 +366,7 @@ def test_a_candidate_that_dies_after_any_step_is_followed_by_one_that_ends_it(
     harmed = layout.database.read_bytes()
     with pytest.raises(Damaged):
         lead(layout)
-    module = damage if step == "keep_aside" else takeover
-    real = getattr(module, step)
-
-    class Died(Exception):
-        pass
-
-    def dies(*arguments: object) -> None:
-        result = real(*arguments)
-        if hasattr(result, "__enter__"):
-            with result:
-                pass
-        raise Died
-
-    monkeypatch.setattr(module, step, dies)
-    with pytest.raises(Died):
-        lead(layout, "dies")
-    monkeypatch.setattr(module, step, real)
+    die_after(monkeypatch, damage if step == "keep_aside" else takeover, step, layout)
     with lead(layout, "new") as leader:
         found = told(leader)
         assert leader.read(checked).serial == 1
