@@ -52,6 +52,9 @@ IDLE = 1.0
 """Seconds; a turn without work looks after the WAL."""
 HOLD_MOST, HOLD_WAL = 60.0, 256 * 1024 * 1024
 """Seconds for which a backup may put checkpoints off at once, and bytes of log up to which."""
+CALM_WAL = 1024 * 1024
+"""Bytes of log that are copied away as soon as the last notification under way has ended, so that it need not be done
+while somebody waits for the next."""
 FULL_PAUSE = 0.5
 """Seconds between tries to commit while the shared disk is full."""
 
@@ -135,6 +138,7 @@ class Coordinator:
         self._desk: Desk | None = None
         self._kept: list[Item] = []
         self._full_until = self._hold_until = 0.0
+        self._outstanding = 0
         self._stopping = False
         self._wake = _wake_on_signals(self._stop)
         self._link_fd = link.fileno()
@@ -188,7 +192,7 @@ class Coordinator:
             self._decline(items)
         elif items or self._is_due():
             self._commit(items)
-        self._checkpoint(idle=not items)
+        self._checkpoint(idle=not items or self._has_calmed())
         if time.monotonic() >= self._full_until:
             self._look_after()
 
@@ -197,6 +201,11 @@ class Coordinator:
             self._kept += self._care.step(time.monotonic(), now_us())
         except DiskFull as error:
             self._full([], error)
+
+    def _has_calmed(self) -> bool:
+        """The last delivery under way has just ended, and there is something to do that must not delay the next."""
+        before, self._outstanding = self._outstanding, 0 if self._desk is None else self._desk.outstanding
+        return before > 0 == self._outstanding and self._writer.wal_size >= CALM_WAL
 
     def _checkpoint(self, idle: bool) -> None:
         size = self._writer.wal_size

@@ -177,6 +177,11 @@ class Desk:
         self.notifications.tick(connection, turn)
         self.states.flush(connection)
 
+    @property
+    def outstanding(self) -> int:
+        """Deliveries sent and not ended."""
+        return self.notifications.outstanding
+
     def next_deadline(self) -> float | None:
         """When a turn is due though nothing arrives, monotonic seconds."""
         due = (self.lines.next_deadline(), self.notices.next_deadline(), self.notifications.next_deadline())

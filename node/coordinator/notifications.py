@@ -138,6 +138,11 @@ class NotificationManager:
         """Time limits that have passed."""
         self._apply(connection, turn, self._engine.tick(turn.now))
 
+    @property
+    def outstanding(self) -> int:
+        """Deliveries sent and not ended."""
+        return self._engine.outstanding
+
     def next_deadline(self) -> float | None:
         """When `tick` is due next, monotonic seconds."""
         return self._engine.next_deadline()

@@ -16,7 +16,7 @@ from noroshi.node.core.spool import Item, Loss, Name, missing
 
 @dataclass
 class Segment:
-    """One file. `last` is the last safe sequence, first-1 while there is none; `written` is monotonic seconds."""
+    """One file. `last` is the last sequence, first-1 while there is none; `written` is monotonic seconds."""
 
     name: Name
     last: int
@@ -61,7 +61,7 @@ class Kept:
         return list(dict.fromkeys(segment.stream for segment in self._segments))
 
     def last(self, stream: bytes) -> int:
-        """The last safe sequence of a stream, 0 for an unknown one."""
+        """The last sequence of a stream, 0 for an unknown one."""
         return max((segment.last for segment in self._segments if segment.stream == stream), default=0)
 
     @property

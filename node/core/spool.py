@@ -26,7 +26,7 @@ FRAME_SIZE = _FRAME.size
 
 
 class Item(NamedTuple):
-    """One safe item of a stream; sequences count from 1."""
+    """One item of a stream; sequences count from 1."""
 
     sequence: int
     body: bytes

@@ -1,4 +1,4 @@
-"""Safe items on their way out of a spool: the newest from memory, older ones read back from the disk.
+"""Items on their way out of a spool: the newest from memory, older ones read back from the disk.
 
 Rules: asking never waits. What is not in memory is read by a thread, one segment at a time, and `on_change` is called
 when it has come; what cannot be read is a loss, after a few tries.
@@ -36,7 +36,7 @@ class Backlog:
         on_loss: Callable[[Loss], None],
     ) -> None:
         self._kept, self._read, self._on_change, self._on_loss = kept, read, on_change, on_loss
-        self._recent: deque[Item] = deque()  # of the newest stream, without a hole, up to its last safe item
+        self._recent: deque[Item] = deque()  # of the newest stream, without a hole, up to its last item
         self._size = 0
         self._page: tuple[Segment, list[Item]] | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -47,11 +47,21 @@ class Backlog:
         return self._recent
 
     def add(self, items: list[Item]) -> None:
-        """These have become safe."""
+        """These were written, the newest there are."""
         self._recent.extend(items)
         self._size += sum(len(item.body) for item in items)
         while self._size > MEMORY_MOST:
             self._size -= len(self._recent.popleft().body)
+
+    def withdraw(self, sequence: int) -> None:
+        """Items of the newest stream from this sequence on are kept no more."""
+        while self._recent and self._recent[-1].sequence >= sequence:
+            self._size -= len(self._recent.pop().body)
+
+    def leave(self) -> None:
+        """Another stream is the newest from now on; this one is read back from the disk."""
+        self._recent.clear()
+        self._size = 0
 
     def forget(self, sequence: int) -> None:
         """Items of the newest stream up to this sequence were acknowledged."""

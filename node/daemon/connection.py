@@ -31,24 +31,36 @@ class Connection(asyncio.Transport):
         self._socket, self._protocol = accepted, protocol
         self._unsent = bytearray()
         self._reading = self._closing = self._choked = self._lost = False
+        self._watched, self._opening = False, True
 
     def open(self) -> None:
-        """Begin, with what the client may have said already."""
+        """Begin, with what the client may have said already: before the descriptor is watched, somebody waits."""
         self._guarded(lambda: self._protocol.connection_made(self))
-        self.resume_reading()
-        self._readable()
+        if not self._closing:
+            self._reading = True
+            self._readable()
+        self._opening = False
+        self._watch()
 
     def is_closing(self) -> bool:
         return self._closing
 
     def pause_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._socket)
+        self._reading = False
+        self._watch()
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
             self._reading = True
+            self._watch()
+
+    def _watch(self) -> None:
+        """As is wanted, where it is not so yet."""
+        if self._watched and not self._reading:
+            self._watched = False
+            self._loop.remove_reader(self._socket)
+        elif self._reading and not self._watched and not self._opening:
+            self._watched = True
             self._loop.add_reader(self._socket, self._readable)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:

@@ -35,6 +35,10 @@ BURST = 16
 LINGER_MS = 200
 """How long the last answers of a daemon that ends may take to leave."""
 
+PARTING = 0.1
+"""Seconds that the connection stands after them: what the coordinator has not read by its end is lost to it, since its
+socket must not keep what it sends to nodes that are gone (IMMEDIATE)."""
+
 log = logging.getLogger(__name__)
 
 
@@ -89,9 +93,12 @@ class DeliveryServer:
 
     async def close(self) -> None:
         """To be called with `serve` cancelled: the notifier ends what runs, the answers leave, the socket closes."""
+        before = self.counts.answered
         await self._notifier.close()
         if self._answers:
             await asyncio.wait(self._answers)
+        if self.counts.answered > before:
+            await asyncio.sleep(PARTING)
         self._socket.close(linger=LINGER_MS)
 
     def _read_soon(self) -> None:

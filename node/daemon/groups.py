@@ -1,7 +1,8 @@
 """Group commit: many bodies, one write, one fdatasync, in a thread of its own.
 
 Rules: while one group is being written the next gathers; a group is decided as a whole, safe or failed, and its
-waiters are called in the event loop.
+waiters are called in the event loop. Once it is written it is told of there too, before it is safe: what sends it on
+need not wait for the disk, only who is promised that it is safe.
 """
 
 from __future__ import annotations
@@ -31,21 +32,22 @@ class SpoolFailed(NoroshiError):
 
 
 class Group:
-    """Bodies that become safe, or fail, together. Decided: one of `written` and `error` is set."""
+    """Bodies that become safe, or fail, together. Decided: `safe`, or `error` is set; `written` comes before."""
 
-    __slots__ = ("bodies", "error", "size", "waiters", "written")
+    __slots__ = ("bodies", "error", "safe", "size", "waiters", "written")
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.size = 0
         self.written: Written | None = None
+        self.safe = False
         self.error: SpoolFailed | None = None
         self.waiters: dict[Callable[[], None], None] = {}
         """Called once each when it is decided; a dict, so that a waiter for many tickets registers once."""
 
     @property
     def decided(self) -> bool:
-        return self.written is not None or self.error is not None
+        return self.safe or self.error is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Ticket:
     def settled(cls, written: Written) -> Ticket:
         """The ticket of an item found safe at the start."""
         group = Group()
-        group.written = written
+        group.written, group.safe = written, True
         return cls(group, 0)
 
     async def safe(self) -> str:
@@ -79,26 +81,30 @@ class Ticket:
         return self.id
 
     def _written(self) -> Written:
-        if self.group.written is None:
+        if self.group.written is None or not self.group.safe:
             raise self.group.error or RuntimeError("asked before the group was decided")
         return self.group.written
 
 
 class GroupCommit:
-    """Takes bodies, writes them in groups with `write` in `worker`, tells `on_written` before the waiters."""
+    """Takes bodies, writes them in groups with `write` in `worker`.
+
+    `on_written` is told of a group that was written, `on_unsafe` of one that was and did not become safe.
+    """
 
     def __init__(
         self,
-        write: Callable[[list[bytes]], Written],
+        write: Callable[[list[bytes], Callable[[Written], object]], None],
         worker: Worker,
         on_written: Callable[[Group], None],
+        on_unsafe: Callable[[Group], None],
         failed: Callable[[OSError], SpoolFailed],
     ) -> None:
-        self._write, self._worker, self._on_written, self._failed = write, worker, on_written, failed
+        self._write, self._worker, self._failed = write, worker, failed
+        self._on_written, self._on_unsafe = on_written, on_unsafe
         self._loop = asyncio.get_running_loop()
         self._gathering: deque[Group] = deque()
         self._writing: Group | None = None
-        self._scheduled = False
         self.waiting = 0
         """Bytes of bodies not decided yet."""
 
@@ -111,7 +117,7 @@ class GroupCommit:
         group.bodies.append(body)
         group.size += len(body)
         self.waiting += len(body)
-        self._schedule()
+        self._start()
         return Ticket(group, len(group.bodies) - 1)
 
     async def finish(self) -> None:
@@ -119,28 +125,33 @@ class GroupCommit:
         while group := self._gathering[-1] if self._gathering else self._writing:
             await _decision(group)
 
-    def _schedule(self) -> None:
-        """Start a little later, so that what arrives in the same turn of the loop rides along."""
-        if self._writing is None and self._gathering and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._start)
-
     def _start(self) -> None:
-        self._scheduled = False
+        """Begin with the next group, if none is being written: at once, what comes after it shares the next sync."""
+        if self._writing is not None or not self._gathering:
+            return
         group = self._writing = self._gathering.popleft()
-        self._worker.call(partial(self._write, group.bodies), partial(self._decide, group))
+        self._worker.call(partial(self._write, group.bodies, partial(self._tell, group)), partial(self._decide, group))
 
-    def _decide(self, group: Group, writing: Done[Written]) -> None:
+    def _tell(self, group: Group, written: Written) -> None:
+        """In the thread that wrote it."""
+        self._loop.call_soon_threadsafe(self._told, group, written)
+
+    def _told(self, group: Group, written: Written) -> None:
+        group.written = written
+        self._on_written(group)
+
+    def _decide(self, group: Group, writing: Done[None]) -> None:
         self._writing = None
         self.waiting -= group.size
         error = writing.error
         if error is None:
-            group.written = writing.result()
-            self._on_written(group)
+            group.safe = True
         else:
             group.error = self._failed(error) if isinstance(error, OSError) else SpoolFailed("a fault", why=repr(error))
             _log.error("%s", group.error)
-        self._schedule()  # before the waiters: the disk works while they answer
+            if group.written is not None:
+                self._on_unsafe(group)
+        self._start()  # before the waiters: the disk works while they answer
         for waiter in group.waiters:
             waiter()
 

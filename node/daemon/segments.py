@@ -2,16 +2,17 @@
 
 Rules: a segment is made whole, as zeros, under another name and renamed, so that writing into it later changes no
 metadata (one flush less for each fdatasync) and meets no full disk. What a failed write left is cut off before
-anything else is written. After a torn tail, and in another boot than the segment's (a machine that lost its power may
-have lost more than it admits, a restored image is older than what was sent), a new stream begins, so that no sequence
-of a stream is ever used twice.
+anything else is written. What is written is in the kernel's hands and outlives this process: it is told at once, and
+again when it is on the disk. Where that fails, after a torn tail, and in another boot than the segment's (a machine
+that lost its power may have lost more than it admits, a restored image is older than what was sent), a new stream
+begins, so that no sequence of a stream is ever used twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def boot_id() -> bytes:
 
 @dataclass(frozen=True)
 class Written:
-    """Where a group of bodies is safe: numbered from `first` on in the segment of this name."""
+    """Where a group of bodies is: numbered from `first` on in the segment of this name."""
 
     name: Name
     first: int
@@ -53,7 +54,7 @@ class SegmentFiles:
         self._end = self._sealed = 0
         self._name = Name(0, 1, b"")
         self._next = 1
-        self._dirty = False
+        self._dirty = self._over = False
 
     def open(self) -> Found:
         """Find out what is there and make ready to append. Raises OSError."""
@@ -66,18 +67,23 @@ class SegmentFiles:
         lasts = [self._last(name, after) for name, after in zip(names, [*names[1:], None], strict=True)]
         return Found(names, lasts, last.items if last else [])
 
-    def write(self, bodies: Sequence[bytes]) -> Written:
-        """Append the bodies and return once they are on the disk; raises OSError, and then none of them is kept."""
+    def write(self, bodies: Sequence[bytes], on_written: Callable[[Written], object]) -> None:
+        """Append the bodies, say where they are, return once they are on the disk.
+
+        Raises OSError: none of them is kept, and if they were told of already the stream takes no more.
+        """
+        if self._over:
+            self._rotate(0)
         if self._dirty:
             self._cut()
         data = format.frames(self._next, bodies)
         if self._end + len(data) > self._sealed:
             self._rotate(len(data))
         self._append(data)
-        written = Written(self._name, self._next)
+        on_written(Written(self._name, self._next))
+        self._sync()
         self._end += len(data)
         self._next += len(bodies)
-        return written
 
     def rotate(self) -> Name:
         """Begin the next segment, the present one is full or old. Raises OSError."""
@@ -147,11 +153,19 @@ class SegmentFiles:
     def _append(self, data: bytes) -> None:
         try:
             _write_all(self._file, data, self._end)
-            os.fdatasync(self._file)
         except OSError:
             self._dirty = True
             with contextlib.suppress(OSError):  # tried again, and then told, before the next write
                 self._cut()
+            raise
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._file)
+        except OSError:
+            self._over = True
+            with contextlib.suppress(OSError):  # then they are found, and are what they were, should we start again now
+                os.ftruncate(self._file, self._end + 1)  # a torn tail, so that also the next start begins a stream
             raise
 
     def _cut(self) -> None:
@@ -163,7 +177,11 @@ class SegmentFiles:
 
     def _rotate(self, room: int) -> None:
         self._sealed = self._end  # should this fail half-way, nothing may follow the last frame of the old segment
-        self._begin(self._name.number + 1, self._next, self._name.stream, room)
+        if self._over:
+            self._begin(self._name.number + 1, 1, os.urandom(16), room)
+            self._over = self._dirty = False
+        else:
+            self._begin(self._name.number + 1, self._next, self._name.stream, room)
 
     def _begin(self, number: int, first: int, stream: bytes, room: int = 0) -> None:
         name = Name(number, first, stream)

@@ -3,7 +3,8 @@
 Role: from the spool to the coordinator's acknowledgement (design section 2, Streams).
 Rules: an event leaves the spool only when the coordinator said it is committed; it says where it stands, and sending
 goes on from there, also backwards. A time-out or a new leader closes the socket and sends the same again over a new
-one. `node.core.sending` decides pauses, splitting and setting aside.
+one. `node.core.sending` decides pauses, splitting and setting aside. What comes while nothing is under way leaves in
+the call that brings it, not when the task has its turn: somebody waits for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import msgspec
@@ -64,9 +66,11 @@ class Sender:
         self._socket: zmq.Socket[bytes] | None = None
         self._receiving: asyncio.Future[bytes] | None = None
         self._news, self._leader_news = asyncio.Event(), asyncio.Event()
+        self._idle = False
+        self._sent: _Sent | None = None
         self._instead: dict[tuple[bytes, int], Report] = {}
         self._trouble = ""
-        spool.subscribe(self._news.set)
+        spool.subscribe(self._changed)
 
     def leader_changed(self, endpoint: str | None, term: int = 0) -> None:
         """The coordinator to send to from now on; None: nobody leads. The same endpoint and term change nothing."""
@@ -85,19 +89,48 @@ class Sender:
             while True:
                 self._news.clear()
                 self._leader_news.clear()
-                batch = self._spool.batch(BATCH_BYTES, self._sending.limit)
-                if batch is None or self._leader is None:
-                    await self._news.wait()
+                sent = self._sent or self._send()
+                self._sent = None
+                if sent is None:
+                    await self._await_news()
                 else:
-                    await self._pause((await self._send(self._leader, batch)).pause)
+                    await self._pause((await self._settle(sent)).pause)
         finally:
             self._close()
 
-    async def _send(self, leader: tuple[str, int], batch: Batch) -> Next:
+    async def _await_news(self) -> None:
+        self._idle = True
         try:
-            reply = await self._ask(leader, self._request(batch))
+            await self._news.wait()
+        finally:
+            self._idle = False
+
+    def _changed(self) -> None:
+        self._news.set()
+        if self._idle and self._sent is None:
+            self._sent = self._send()
+
+    def _send(self) -> _Sent | None:
+        """Send the next batch; None where there is none, or nobody to send it to."""
+        batch = self._spool.batch(BATCH_BYTES, self._sending.limit)
+        if batch is None or self._leader is None:
+            return None
+        try:
+            request = self._request(batch)
         except _Unreadable as error:
-            return await self._set_aside(batch.stream, error.item, str(error))
+            return _Sent(self._leader, batch, error)
+        self._receiving = asyncio.get_running_loop().create_future()
+        self._open(self._leader).send(request, zmq.NOBLOCK)
+        self._read()  # the descriptor tells of a change once, and sending may have taken that
+        return _Sent(self._leader, batch)
+
+    async def _settle(self, sent: _Sent) -> Next:
+        """What follows from the reply, or from none."""
+        leader, batch = sent.leader, sent.batch
+        if sent.unreadable is not None:
+            return await self._set_aside(batch.stream, sent.unreadable.item, str(sent.unreadable))
+        try:
+            reply = await self._reply()
         except BadMessage as error:
             return self._retry(f"an answer that cannot be read: {error}")
         if isinstance(reply, Acknowledged):
@@ -162,17 +195,14 @@ class Sender:
         except ValueError as error:
             raise _Unreadable(item, f"not readable here: {error}") from error
 
-    async def _ask(self, leader: tuple[str, int], request: bytes) -> Reply | None:
+    async def _reply(self) -> Reply | None:
         """The coordinator's reply; None when none came in time or the leader changed meanwhile. Raises BadMessage."""
-        socket = self._open(leader)
-        answered = False
+        receiving, answered = self._receiving, False
+        assert receiving is not None  # noqa: S101 - something was sent
         try:
-            self._receiving = asyncio.get_running_loop().create_future()
-            socket.send(request, zmq.NOBLOCK)
-            self._read()  # the descriptor tells of a change once, and sending may have taken that
-            await asyncio.wait({self._receiving}, timeout=self._timeout)
-            answered = self._receiving.done() and not self._receiving.cancelled()
-            return codec.replies.decode(self._receiving.result()) if answered else None
+            await asyncio.wait({receiving}, timeout=self._timeout)
+            answered = receiving.done() and not receiving.cancelled()
+            return codec.replies.decode(receiving.result()) if answered else None
         finally:
             if not answered:
                 self._close()
@@ -224,6 +254,15 @@ class Sender:
             asyncio.get_running_loop().remove_reader(cast("int", self._socket.getsockopt(zmq.FD)))
             self._socket.close(linger=0)
             self._socket = None
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A batch under way to this leader; `unreadable`: it is not, one of its items cannot be."""
+
+    leader: tuple[str, int]
+    batch: Batch
+    unreadable: _Unreadable | None = None
 
 
 class _Unreadable(Exception):

@@ -2,11 +2,13 @@
 
 Role: the spool of design section 2. `append` at one end; at the other `batch` (for the sender) or `source` (for the
 packer of periodic packets), and `acknowledge`.
-Rules: belongs to one event loop, which never waits for the disk. Appends share one fdatasync. Only what is safe gets
-a sequence, is confirmed, is sent. A group that cannot be written is refused whole and leaves nothing behind. Bounded
-in size and age: the oldest go first, and each loss is told to `on_loss`.
-A spool is one stream until its tail was torn or the machine was booted again; then the older stream is sent to its
-end first, and what is new has a new id (segments.py says why).
+Rules: belongs to one event loop, which never waits for the disk. Appends share one fdatasync. What is written gets a
+sequence and may be sent; only what is safe is confirmed: an event is on its way while the disk still works. A group
+that cannot be written is refused whole and leaves nothing behind; of one that was written and did not become safe
+whoever raised it hears the same, though it may have been taken. Bounded in size and age: the oldest go first, and each
+loss is told to `on_loss`.
+A spool is one stream until a group did not become safe, its tail was torn or the machine was booted again; then the
+older stream is sent to its end first, and what is new has a new id (segments.py says why).
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class Spool:
         self._kept = Kept([Segment(name, last, now) for name, last in zip(found.names, found.lasts, strict=True)])
         self._backlog = Backlog(self._kept, files.read, self._changed, self._lose)
         self._backlog.add(found.items)
-        self._commit = GroupCommit(files.write, worker, self._written, self._failed)
+        self._commit = GroupCommit(files.write, worker, self._written, self._unsafe, self._failed)
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
 
@@ -119,7 +121,7 @@ class Spool:
 
     @property
     def pending(self) -> int:
-        """How many safe items wait for their acknowledgement."""
+        """How many items wait for their acknowledgement."""
         return self._kept.pending
 
     @property
@@ -199,7 +201,7 @@ class Spool:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function)
 
     def _written(self, group: Group) -> None:
-        """A group has become safe: it is kept and may be sent."""
+        """A group is kept from now on and may be sent."""
         written = group.written
         assert written is not None  # noqa: S101 - that is when this is called
         self._begin(written.name)
@@ -209,7 +211,16 @@ class Spool:
         self._backlog.add([Item(sequence, body) for sequence, body in enumerate(group.bodies, written.first)])
         self._changed()
 
+    def _unsafe(self, group: Group) -> None:
+        """A group that was kept did not become safe: it is not, and nothing else follows in its stream."""
+        written = group.written
+        assert written is not None  # noqa: S101 - as above
+        self._kept.active.last = written.first - 1
+        self._backlog.withdraw(written.first)
+
     def _begin(self, name: Name) -> None:
+        if name.stream != self.stream:
+            self._backlog.leave()
         if name != self._kept.active.name:
             self._kept.begin(Segment(name, name.first - 1, time.monotonic()))
             self._remove(self._kept.done())

@@ -113,6 +113,52 @@ class Feed:
         self._writer = -1
 
 
+class Start:
+    """A program that is about to be started: `now` in any thread, then `child` in the event loop's; else `close`."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, bytes],
+        payload: bytes,
+        account: Account,
+        output: Output | None,
+    ) -> None:
+        """Without `output` what it prints is thrown away. Raises OSError, the output left open."""
+        self._arguments, self._environment, self._account, self._output = arguments, environment, account, output
+        self._feed = Feed(payload)
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._error: Exception | None = None
+
+    def now(self) -> None:
+        """Start it. Never raises: `child` does."""
+        try:
+            self._popen = _popen(self._arguments, self._environment, self._feed.reader, self._account, self._output)
+        except Exception as error:
+            self._error = error
+
+    def child(self) -> Child:
+        """What was started. Raises OSError where it was not, and everything is closed."""
+        popen = self._popen
+        if popen is None:
+            self.close()
+            raise self._error or RuntimeError("asked before the start")
+        try:
+            self._feed.follow(asyncio.get_running_loop())
+            return Child(popen, self._feed, self._output)
+        except OSError:  # no descriptor left to watch it by: then it must not run
+            os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """It is not to be started."""
+        self._feed.close()
+        if self._output is not None:
+            self._output.close()
+
+
 class Child:
     """A running program. Whoever started it calls `close` when it has ended, or `abandon` when it is left running."""
 
@@ -181,26 +227,6 @@ class Child:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-
-
-def start(
-    arguments: Sequence[str], environment: Mapping[str, bytes], payload: bytes, account: Account, output: Output | None
-) -> Child:
-    """Start the program; without `output` what it prints is thrown away. Raises OSError, the output left open."""
-    feed = Feed(payload)
-    try:
-        popen = _popen(arguments, environment, feed.reader, account, output)
-        feed.follow(asyncio.get_running_loop())
-    except BaseException:
-        feed.close()
-        raise
-    try:
-        return Child(popen, feed, output)
-    except OSError:  # no descriptor left to watch it by: then it must not run
-        os.killpg(popen.pid, signal.SIGKILL)
-        popen.wait()
-        feed.close()
-        raise
 
 
 def _popen(

@@ -16,7 +16,7 @@ import select
 import socket
 from pathlib import Path
 
-from noroshi.node.notifier.procedure import Job, Outcome, delivered, failed, pauses
+from noroshi.node.notifier.procedure import Job, Outcome, Ready, delivered, failed, pauses
 
 FACILITY_DAEMON = 3
 ERROR, WARNING, NOTICE = 3, 4, 5
@@ -37,6 +37,9 @@ class SystemLog:
 
     async def check(self, job: Job) -> None:
         """Takes every job."""
+
+    def prepare(self, job: Job) -> Ready:
+        return Ready(lambda: self.run(job))
 
     async def run(self, job: Job) -> Outcome:
         """Write the line, trying for as long as the job allows."""

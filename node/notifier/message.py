@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 import sysv_ipc
 
-from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Refused, delivered, failed, pauses
+from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Ready, Refused, delivered, failed, pauses
 
 MAX_AT_ONCE = 4096
 FIRST_REPLY_TYPE = 1 << 30
@@ -56,6 +56,9 @@ class Message:
     async def check(self, job: Job) -> None:
         """Raises Refused for what is no address of a queue."""
         _address(job)
+
+    def prepare(self, job: Job) -> Ready:
+        return Ready(lambda: self.run(job))
 
     async def run(self, job: Job) -> Outcome:
         """Send, and wait for the answer where one is required."""

@@ -22,7 +22,7 @@ from typing import Any
 from noroshi.node.notifier import account
 from noroshi.node.notifier.default import SystemLog
 from noroshi.node.notifier.message import Message
-from noroshi.node.notifier.procedure import Job, Outcome, Procedure, Refused, failed, to_job
+from noroshi.node.notifier.procedure import Job, Outcome, Procedure, Ready, Refused, failed, to_job
 from noroshi.node.notifier.process import Process
 from noroshi.node.notifier.record import Record
 from noroshi.node.notifier.stream import Stream
@@ -183,8 +183,9 @@ class Notifier:
         procedure, job = self._resolve(message)
         await procedure.check(job)
         async with self._slot(procedure, job):
-            await _recorded(self._record.started(job.delivery))
-            result = await self._run(procedure, job)
+            ready = procedure.prepare(job)
+            await self._begin(job, ready)
+            result = await self._run(ready, job.delivery)
         await self._note(job.delivery, result)
         return result
 
@@ -215,20 +216,28 @@ class Notifier:
             why = "too many deliveries of this kind run here"
             raise Refused(f"waited {job.timeout:g} s on node {self._node} without being started: {why}") from None
 
-    async def _run(self, procedure: Procedure, job: Job) -> Outcome:
+    async def _begin(self, job: Job, ready: Ready) -> None:
+        """It is recorded, and begun the moment that is on the disk. Raises Refused where it cannot be recorded."""
+        try:
+            await _recorded(self._record.started(job.delivery, ready.begin))
+        except Refused:
+            ready.drop()
+            raise
+
+    async def _run(self, ready: Ready, delivery: str) -> Outcome:
         """The procedure's outcome; `failed` also at shutdown and for a fault of the procedure itself."""
         if self._closing:
-            return failed(SHUTDOWN)
+            return await ready.stop() or failed(SHUTDOWN)
         run = asyncio.current_task()
         assert run is not None  # noqa: S101 - a delivery is a task
         self._runs.add(run)  # `close` cancels it while it is in here, and nothing else of it
         try:
-            return await procedure.run(job)
+            return await ready.run()
         except asyncio.CancelledError:
             run.uncancel()
             return failed(SHUTDOWN)
         except Exception as error:
-            return self._own_fault(job.delivery, error)
+            return self._own_fault(delivery, error)
         finally:
             self._runs.discard(run)
 

@@ -1,15 +1,16 @@
 """What a procedure is: it takes a job, and answers with an outcome (spec 4.7).
 
 Role: the values and the one interface that process, message, stream and the system log share.
-Rules: `check` refuses what can be refused before anything is recorded; `run` never raises for the application's
-faults, it answers `failed` with the reason. A reason is one line that an operator reads in the history.
+Rules: `check` refuses what can be refused before anything is recorded; `prepare` makes ready what may be made while
+that is written down; from then on nothing raises for the application's faults, it is answered `failed` with the reason.
+A reason is one line that an operator reads in the history.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -95,8 +96,29 @@ class Procedure(Protocol):
     async def check(self, job: Job) -> None:
         """Raises Refused."""
 
-    async def run(self, job: Job) -> Outcome:
-        """Deliver within `job.timeout` seconds. Cancelled at shutdown, it first ends what it started."""
+    def prepare(self, job: Job) -> Ready:
+        """For a job that was checked. Whatever is wrong with it, `run` of what this gives says so."""
+
+
+class Ready:
+    """A job about to be delivered: `run`, or `drop` where it could not be recorded as started."""
+
+    def __init__(self, run: Callable[[], Awaitable[Outcome]]) -> None:
+        self._run = run
+
+    def begin(self) -> None:
+        """Its record is on the disk: called at once, in the thread that wrote it. Never raises."""
+
+    async def run(self) -> Outcome:
+        """Deliver within `job.timeout` seconds, after `begin`. Cancelled at shutdown, it first ends what it started."""
+        return await self._run()
+
+    def drop(self) -> None:
+        """Nothing was begun, and nothing will be."""
+
+    async def stop(self) -> Outcome | None:
+        """Instead of `run`, after `begin`, at shutdown: end what was begun; the outcome where there is one already."""
+        return None
 
 
 def pauses(first: float = 0.001, longest: float = 0.016) -> Iterator[float]:

@@ -3,8 +3,8 @@
 Rules: only programs that `notifier.programs` of node.yaml lists by their exact path; no shell; as `notifier.user`.
 `wait: exited` is delivered when the program ended with status 0 within the time limit; past it the program's group
 gets TERM, after 2 s KILL. `wait: started` is delivered when it started; it then runs without limit, its output unread.
-At most 64 programs whose end is awaited run at once. Starts take turns with the rest of the daemon, one a round of the
-event loop, so that a burst of them delays no packet by more than one start.
+At most 64 programs whose end is awaited run at once. A program starts in the thread that recorded it, as soon as that
+is on the disk, so that a burst of them delays no packet.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import contextlib
 import errno
 import signal
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 from noroshi.node.notifier import child, environment
 from noroshi.node.notifier.account import Account
 from noroshi.node.notifier.aside import Aside
 from noroshi.node.notifier.child import Child, Output
-from noroshi.node.notifier.procedure import Job, Outcome, Refused, delivered, failed
+from noroshi.node.notifier.procedure import Job, Outcome, Ready, Refused, delivered, failed
 
 MAX_RUNNING = 64
 
@@ -50,7 +51,6 @@ class Process:
         self._node, self._programs = node, frozenset(programs)
         self._account, self._folder = account, folder
         self._base = environment.base(account)
-        self._turn = asyncio.Lock()
         self._left: set[Child] = set()
         self._files: Aside[None] = Aside()
         self._read_at: dict[str, float] = {}
@@ -65,16 +65,34 @@ class Process:
             raise Refused(f"program {program} is not in notifier.programs of node {self._node}: {hint}")
         await self._reach(program, job.timeout)
 
-    async def run(self, job: Job) -> Outcome:
-        """Start it, and await its end where the job says so."""
+    def prepare(self, job: Job) -> Ready:
+        """Everything but the start itself."""
         try:
-            running = await self._start(job)
+            return _Program(self, job, self._start(job))
+        except OSError as error:
+            reason = _cannot_start(error)
+            return Ready(partial(_answered, failed(reason)))
+
+    async def follow(self, job: Job, start: child.Start) -> Outcome:
+        """Await the end of what was started, where the job says so."""
+        try:
+            running = start.child()
         except OSError as error:
             return failed(_cannot_start(error))
         if job.wait == "started":
             self._leave(running)
             return delivered(f"started as process {running.pid}")
         return await self._await_end(running, job.timeout)
+
+    async def stop(self, job: Job, start: child.Start) -> Outcome | None:
+        """End what was started a moment ago; what was only to be started has been, and runs on."""
+        if job.wait == "started":
+            return await self.follow(job, start)
+        with contextlib.suppress(OSError):  # it was not even started
+            running = start.child()
+            await running.end()
+            self._let_go(running)
+        return None
 
     def close(self) -> None:
         """Let go of the programs that were only to be started."""
@@ -99,18 +117,11 @@ class Process:
             return  # the start itself says what is wrong, and an executable need not be readable
         self._read_at[program] = now
 
-    async def _start(self, job: Job) -> Child:
-        await self._turn.acquire()
-        try:
-            return self._start_now(job)
-        finally:
-            asyncio.get_running_loop().call_soon(self._turn.release)  # the next one in another round
-
-    def _start_now(self, job: Job) -> Child:
+    def _start(self, job: Job) -> child.Start:
         output = self._output() if job.wait == "exited" else None
         variables = {**self._base, **environment.variables(job)}
         try:
-            return child.start(_arguments(job), variables, job.payload, self._account, output)
+            return child.Start(_arguments(job), variables, job.payload, self._account, output)
         except BaseException:
             if output is not None:
                 output.close()
@@ -156,6 +167,27 @@ class Process:
         if running in self._left:
             self._left.discard(running)
             running.close()
+
+
+class _Program(Ready):
+    """A program to be started as soon as it is recorded."""
+
+    def __init__(self, process: Process, job: Job, start: child.Start) -> None:
+        super().__init__(lambda: process.follow(job, start))
+        self._process, self._job, self._start = process, job, start
+
+    def begin(self) -> None:
+        self._start.now()
+
+    def drop(self) -> None:
+        self._start.close()
+
+    async def stop(self) -> Outcome | None:
+        return await self._process.stop(self._job, self._start)
+
+
+async def _answered(outcome: Outcome) -> Outcome:
+    return outcome
 
 
 def _arguments(job: Job) -> list[str]:

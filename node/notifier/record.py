@@ -17,9 +17,10 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -238,6 +239,14 @@ class RecordFile:
         return isinstance(line, Ended) and now - line.at <= KEEP_US
 
 
+class _Entry(NamedTuple):
+    """A line to be written, what to call in the thread that did, and whom to tell."""
+
+    line: Line
+    then: Callable[[], object]
+    future: asyncio.Future[None]
+
+
 class Record:
     """The record for an event loop: every wait is for the disk, never of the loop itself."""
 
@@ -250,7 +259,7 @@ class Record:
             why = error.strerror or str(error)
             raise NoroshiError("cannot open the record of deliveries in", on=str(folder), why=why, hint=hint) from error
         self._worker = Worker("delivery-record")
-        self._batch: list[tuple[Line, asyncio.Future[None]]] = []
+        self._batch: list[_Entry] = []
         self._idle = asyncio.Event()
         self._idle.set()
         self._term = self._file.term
@@ -265,9 +274,12 @@ class Record:
         self._term = max(self._term, term)
         await self._write(Term(self._term))
 
-    async def started(self, delivery: str) -> None:
-        """Returns when the line is on the disk: only then may anything be started. Raises OSError."""
-        await self._write(Started(delivery, now_us()))
+    def started(self, delivery: str, then: Callable[[], object] = lambda: None) -> asyncio.Future[None]:
+        """Done when the line is on the disk and `then` has been called: only then may anything be started.
+
+        It is called in the thread that wrote the line, and must not raise. OSError: neither was done.
+        """
+        return self._write(Started(delivery, now_us()), then)
 
     async def ended(self, delivery: str, result: Outcome) -> None:
         """Returns when the line is on the disk. Raises OSError; the result is known to this life all the same."""
@@ -286,20 +298,23 @@ class Record:
         self._worker.shutdown()
         self._file.close()
 
-    async def _write(self, line: Line) -> None:
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        self._batch.append((line, future))
+    def _write(self, line: Line, then: Callable[[], object] = lambda: None) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._batch.append(_Entry(line, then, future))
         if self._idle.is_set():
             self._idle.clear()
             self._flush()  # at once: what comes after it in the same turn of the loop shares the next sync
-        await future
+        return future
 
     def _flush(self) -> None:
         """Group commit: everything that came during one sync goes into the next."""
         batch, self._batch = self._batch, []
-        lines, futures = [line for line, _ in batch], [future for _, future in batch]
-        self._worker.call(partial(self._file.commit, lines, now_us()), partial(self._written, futures))
+        self._worker.call(partial(self._commit, batch), partial(self._written, [entry.future for entry in batch]))
+
+    def _commit(self, batch: list[_Entry]) -> None:
+        self._file.commit([entry.line for entry in batch], now_us())
+        for entry in batch:
+            entry.then()
 
     def _written(self, futures: list[asyncio.Future[None]], writing: Done[None]) -> None:
         if self._batch:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from noroshi.node.notifier.aside import Aside
-from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Refused, delivered, failed, pauses
+from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Ready, Refused, delivered, failed, pauses
 
 MAX_AT_ONCE = 256
 """Sockets open at once."""
@@ -80,6 +80,9 @@ class Stream:
     async def check(self, job: Job) -> None:
         """Raises Refused for what is no address."""
         parse(job.application)
+
+    def prepare(self, job: Job) -> Ready:
+        return Ready(lambda: self.run(job))
 
     async def run(self, job: Job) -> Outcome:
         """Connect, write, and wait for the answer where one is required."""

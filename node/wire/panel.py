@@ -83,9 +83,7 @@ class Panel:
 
     def listen(self, nodes: list[NodeAddress]) -> Ears:
         """From now on the packets of these nodes are kept."""
-        return Ears(
-            {node.name: sockets.subscriber(self._context, node.packets, self._keys, unattended=True) for node in nodes}
-        )
+        return Ears({node.name: sockets.subscriber(self._context, node.packets, self._keys) for node in nodes})
 
     def _socket(self, node: NodeAddress) -> zmq.Socket[bytes]:
         if node.name not in self._sockets:

@@ -168,6 +168,24 @@ def test_three_hear_each_other_a_goodbye_a_silence_and_a_return() -> None:
     asyncio.run(story())
 
 
+def test_a_goodbye_is_read_though_nobody_looks_before_the_connection_has_ended() -> None:
+    """A loop that is busy for a moment must not take a planned stop for a failure."""
+    endpoint = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    with zmq.Context() as theirs, zmq.Context() as ours, sockets.subscriber(ours, endpoint) as heard:
+        ended = heard.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        with sockets.publisher(theirs, endpoint) as publisher:
+            wait_until("the first is heard", lambda: (publisher.send(b"packet"), heard.poll(50))[1])
+            publisher.send(b"goodbye")
+            publisher.close(linger=1000)
+        assert ended.poll(5000), "the connection ends"
+        read = []
+        while heard.poll(0):
+            read.append(heard.recv())
+        heard.disable_monitor()
+        ended.close()
+    assert read[-1] == b"goodbye"
+
+
 def test_views_go_round() -> None:
     async def story() -> None:
         async with running(cluster_of()) as nodes:

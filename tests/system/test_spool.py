@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -17,8 +18,8 @@ from hypothesis import strategies as st
 from raisers import all_items, next_batch
 
 from noroshi.node.core.spool import Loss
-from noroshi.node.daemon.segments import SEGMENT_SIZE, SegmentFiles
-from noroshi.node.daemon.spool import Limits, Spool, SpoolFailed
+from noroshi.node.daemon.segments import SEGMENT_SIZE, SegmentFiles, Written
+from noroshi.node.daemon.spool import Batch, Limits, Spool, SpoolFailed
 
 BOOT = b"1" * 16
 BIG = bytes(100_000)
@@ -282,7 +283,7 @@ def test_a_full_disk_is_told_to_the_raiser_and_passes(tiny_disk: Path) -> None:
 def test_a_failing_disk_refuses_the_whole_group_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = os.fdatasync, [OSError(errno.EIO, "Input/output error")]
+    real, failures = os.fdatasync, [OSError(errno.EIO, "Input/output error") for _ in range(2)]
 
     def fdatasync(file: int) -> None:
         if failures:
@@ -292,8 +293,8 @@ def test_a_failing_disk_refuses_the_whole_group_and_leaves_nothing(
     async def test() -> None:
         spool = await Spool.open(tmp_path / "s")
         monkeypatch.setattr("noroshi.node.daemon.segments.os.fdatasync", fdatasync)
-        failed = await asyncio.gather(*[spool.append(b"lost").safe() for _ in range(3)], return_exceptions=True)
-        assert all(isinstance(error, SpoolFailed) for error in failed)
+        failed = await asyncio.gather(*[spool.append(b"lost").safe() for _ in range(4)], return_exceptions=True)
+        assert all(isinstance(error, SpoolFailed) for error in failed), "the first by itself, the others together"
         await spool.close()
         spool = await Spool.open(tmp_path / "s")
         assert not spool.pending, "what was refused has come back"
@@ -306,6 +307,40 @@ def test_a_failing_disk_refuses_the_whole_group_and_leaves_nothing(
         await spool.close()
         spool = await Spool.open(tmp_path / "s")
         assert await drain(spool) == [(spool.stream, 1, b"kept")]
+        await spool.close()
+
+    run(test)
+
+
+def test_what_was_sent_before_it_failed_to_be_safe_uses_its_sequence_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been taken, so nothing else may have its sequence: not now, and not after a restart."""
+
+    async def test() -> None:
+        spool = await Spool.open(tmp_path / "s")
+        await spool.append(b"first").safe()
+        sent: list[Batch | None] = []
+        spool.subscribe(lambda: sent.append(spool.batch()))
+        with monkeypatch.context() as disk:
+            disk.setattr("noroshi.node.daemon.segments.os.fdatasync", _broken)
+            with pytest.raises(SpoolFailed, match="Input/output error"):
+                await spool.append(b"unsafe").safe()
+        assert [item.body for item in sent[-1].items] == [b"first", b"unsafe"]
+        stream = spool.stream
+        spool.acknowledge(stream, 2)
+        assert not spool.pending
+        await spool.close()
+        spool = await Spool.open(tmp_path / "s")
+        assert (spool.pending, spool.stream == stream) == (1, False)  # nobody asked the disk what was acknowledged
+        with monkeypatch.context() as disk:
+            disk.setattr("noroshi.node.daemon.segments.os.fdatasync", _broken)
+            with pytest.raises(SpoolFailed):
+                await spool.append(b"unsafe too").safe()
+        unsafe = spool.stream
+        await spool.append(b"last").safe()
+        assert [(at, body) for _, at, body in await drain(spool)] == [(1, b"first"), (1, b"last")]
+        assert spool.stream not in (stream, unsafe)
         await spool.close()
 
     run(test)
@@ -359,6 +394,8 @@ STEP = st.one_of(
     st.tuples(st.just("restart"), st.just([])),
     st.tuples(st.just("boot"), st.just([])),
     st.tuples(st.just("tear"), st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=1)),
+    st.tuples(st.just("unsafe"), st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3)),
+    st.tuples(st.just("unsafe and not cut"), st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3)),
     st.tuples(st.just("half"), st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3)),
 )
 
@@ -368,21 +405,30 @@ STEP = st.one_of(
 def test_no_sequence_twice_and_nothing_safe_lost(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[bytes]]], data: st.DataObject
 ) -> None:
-    """Groups, restarts, reboots, junk after the end, and groups of which only a part reached the disk."""
+    """Groups, restarts, reboots, failing disks, junk after the end, groups of which only a part reached the disk."""
     directory, boot = tmp_path_factory.mktemp("spool"), 1
     files = SegmentFiles(directory, bytes([boot]) * 16, size=1024)
     files.open()
+    told: dict[tuple[bytes, int], bytes] = {}
     safe: dict[tuple[bytes, int], bytes] = {}
+    over = False
     for step, bodies in steps:
-        if step == "write":
-            written = files.write(bodies)
-            for index, body in enumerate(bodies):
-                key = (written.name.stream, written.first + index)
-                assert key not in safe, "a sequence was used twice"
-                safe[key] = body
+        if step == "write" or step.startswith("unsafe"):
+            group: dict[tuple[bytes, int], bytes] = {}
+            with pytest.MonkeyPatch.context() as disk, contextlib.suppress(OSError):
+                if step != "write":
+                    disk.setattr(os, "fdatasync", _broken)
+                if step == "unsafe and not cut":
+                    disk.setattr(os, "ftruncate", _broken)
+                files.write(bodies, lambda written, bodies=bodies, group=group: group.update(_keys(written, bodies)))
+                safe |= group
+            assert not group.keys() & told.keys(), "a sequence was used twice"
+            told |= group
+            over = step != "write"  # nothing more is written into that segment
             continue
-        if step in ("tear", "half"):
+        if step in ("tear", "half") and not over:
             _tear(segments(directory)[-1], bodies, step == "half", data)
+        over = False
         files.close()
         boot += step == "boot"
         files = SegmentFiles(directory, bytes([boot]) * 16, size=1024)
@@ -392,7 +438,16 @@ def test_no_sequence_twice_and_nothing_safe_lost(
     names = found.open().names
     kept = {(name.stream, item.sequence): item.body for name in names for item in found.read(name).items}
     assert {key: kept.get(key) for key in safe} == safe
+    assert {key: body for key, body in kept.items() if key in told and told[key] != body} == {}
     found.close()
+
+
+def _keys(written: Written, bodies: list[bytes]) -> dict[tuple[bytes, int], bytes]:
+    return {(written.name.stream, at): body for at, body in enumerate(bodies, written.first)}
+
+
+def _broken(*arguments: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
 
 
 def _tear(path: Path, bodies: list[bytes], half: bool, data: st.DataObject) -> None:

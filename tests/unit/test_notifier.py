@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -263,6 +265,46 @@ def test_shutdown_ends_and_records_what_runs(tmp_path: Path) -> None:
     assert asked(tmp_path, message, page) == first
 
 
+@pytest.mark.parametrize(("wait", "outcome"), [("exited", "failed"), ("started", "delivered")])
+def test_shutdown_while_the_record_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: str, outcome: str
+) -> None:
+    """It starts in the thread that recorded it, though the daemon is ending: it is ended too, or told as started."""
+    page = program(tmp_path / "page", f"echo $$ > {tmp_path}/pid; sleep 60 & wait")
+    hung, go = threading.Event(), threading.Event()
+    real = os.fdatasync
+
+    def slow(file: int) -> None:
+        hung.set()
+        go.wait(20)
+        real(file)
+
+    async def stop() -> Answer:
+        this = Notifier(node_config(tmp_path, page), "demo")
+        await this.deliver(deliver("process", ["/no"]))  # the term is recorded
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fdatasync", slow)
+            answering = asyncio.create_task(this.deliver(deliver("process", [page], wait=wait)))
+            await until("it is being recorded", hung.is_set)
+            closing = asyncio.create_task(this.close())
+            await asyncio.sleep(0)
+            go.set()
+            await closing
+        return await answering
+
+    answer = run(stop())
+    assert answer.outcome == outcome, answer
+    pids = [int(line) for line in (tmp_path / "pid").read_text().split()] if (tmp_path / "pid").exists() else []
+    if wait == "exited":
+        assert answer.reason == "interrupted by shutdown of this node's daemon"
+        assert not any(is_running(pid) for pid in pids)
+    else:
+        pid = int(answer.reason.removeprefix("started as process "))
+        assert is_running(pid)
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
 def test_shutdown_with_many_waiting(tmp_path: Path) -> None:
     page = counting(tmp_path, "sleep 60")
 
@@ -297,10 +339,10 @@ def test_the_default_of_node_yaml_needs_no_second_permission(tmp_path: Path) -> 
 def test_a_fault_of_our_own_is_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr(process.Process, "run", broken)
+    monkeypatch.setattr(process, "_outcome", broken)
     page = counting(tmp_path)
     message = deliver("process", [page])
     answer = asked(tmp_path, message, page)
