@@ -105,6 +105,7 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._gathering: deque[Group] = deque()
         self._writing: Group | None = None
+        self._scheduled = False
         self.waiting = 0
         """Bytes of bodies not decided yet."""
 
@@ -117,7 +118,7 @@ class GroupCommit:
         group.bodies.append(body)
         group.size += len(body)
         self.waiting += len(body)
-        self._start()
+        self._schedule()
         return Ticket(group, len(group.bodies) - 1)
 
     async def finish(self) -> None:
@@ -125,10 +126,17 @@ class GroupCommit:
         while group := self._gathering[-1] if self._gathering else self._writing:
             await _decision(group)
 
+    def _schedule(self) -> None:
+        """Start a little later: what arrives in the same turn of the loop rides along, and the loop is idle by then.
+
+        Begun at once, the thread and the loop wait for each other's turn to run Python: 0.2 ms longer until it is told.
+        """
+        if self._writing is None and self._gathering and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._start)
+
     def _start(self) -> None:
-        """Begin with the next group, if none is being written: at once, what comes after it shares the next sync."""
-        if self._writing is not None or not self._gathering:
-            return
+        self._scheduled = False
         group = self._writing = self._gathering.popleft()
         self._worker.call(partial(self._write, group.bodies, partial(self._tell, group)), partial(self._decide, group))
 
@@ -151,7 +159,7 @@ class GroupCommit:
             _log.error("%s", group.error)
             if group.written is not None:
                 self._on_unsafe(group)
-        self._start()  # before the waiters: the disk works while they answer
+        self._schedule()  # before the waiters: the disk works while they answer
         for waiter in group.waiters:
             waiter()
 

@@ -283,7 +283,7 @@ def test_a_full_disk_is_told_to_the_raiser_and_passes(tiny_disk: Path) -> None:
 def test_a_failing_disk_refuses_the_whole_group_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = os.fdatasync, [OSError(errno.EIO, "Input/output error") for _ in range(2)]
+    real, failures = os.fdatasync, [OSError(errno.EIO, "Input/output error")]
 
     def fdatasync(file: int) -> None:
         if failures:
@@ -293,8 +293,8 @@ def test_a_failing_disk_refuses_the_whole_group_and_leaves_nothing(
     async def test() -> None:
         spool = await Spool.open(tmp_path / "s")
         monkeypatch.setattr("noroshi.node.daemon.segments.os.fdatasync", fdatasync)
-        failed = await asyncio.gather(*[spool.append(b"lost").safe() for _ in range(4)], return_exceptions=True)
-        assert all(isinstance(error, SpoolFailed) for error in failed), "the first by itself, the others together"
+        failed = await asyncio.gather(*[spool.append(b"lost").safe() for _ in range(3)], return_exceptions=True)
+        assert all(isinstance(error, SpoolFailed) for error in failed)
         await spool.close()
         spool = await Spool.open(tmp_path / "s")
         assert not spool.pending, "what was refused has come back"
