@@ -1,8 +1,8 @@
 """Every ZeroMQ socket of the system is made here, with the options that were measured to matter (design section 2).
 
 Rules: LINGER 0, IMMEDIATE 1 for what sends, small high-water marks, MAXMSGSIZE, IPv6 off; all sends NOBLOCK. With a
-keyring every socket is encrypted and authenticated (CURVE), and what listens asks the gate (gate.py). A subscriber to
-a host that crashed without a FIN stays deaf, so `subscriber` sockets are one per peer and reopened by their owner. A REQ
+keyring every socket is encrypted and authenticated (CURVE), and what listens asks the gate (gate.py). A subscriber to a
+host that crashed without a FIN stays deaf, so `subscriber` sockets are one per peer and reopened by their owner. A REQ
 socket that timed out is closed and made again; REQ_RELAXED is never used (20 retries arrived as 20 copies).
 """
 
