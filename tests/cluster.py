@@ -6,6 +6,7 @@ too, as a power cut would.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,13 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
+from ports import free_ports
 from waiting import wait_until
 
-from noroshi.console.demo.files import free_ports
-from noroshi.node.client import raise_event
+from noroshi.node.client import RaiseError, Raiser, raise_event
 from noroshi.store import views
 from noroshi.store.connection import Connection
 from noroshi.store.errors import NoroshiError
@@ -83,6 +84,22 @@ class Node:
     @property
     def running(self) -> bool:
         return self.daemon is not None and self.daemon.poll() is None
+
+    @property
+    def follows_logs(self) -> bool:
+        """Whether the log monitor has looked at its files: until then what is written there is from before its time."""
+        return "{path:" not in self.config.read_text() or (self.home / "state/logs/positions").exists()
+
+
+def hears(node: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a node hears another, as it runs now; each as `Cluster.hearing` has it."""
+    heard = {peer["node"]: (peer["state"], peer["incarnation"]) for peer in node["peers"]}
+    return node["node"] == other["node"] or heard[other["node"]] == ("UP", other["incarnation"])
+
+
+def follows(node: Mapping[str, Any], leader: LockRecord) -> bool:
+    """Whether a node's daemon knows who leads."""
+    return bool(node) and node["leader"] == {"node": leader.node, "term": leader.term}
 
 
 @dataclass
@@ -173,7 +190,7 @@ class Cluster:
         daemon = self.nodes[name].daemon
         assert daemon is not None
         daemon.terminate()
-        return daemon.wait(15)
+        return daemon.wait(40)
 
     def signal_group(self, name: str, number: signal.Signals) -> None:
         daemon = self.nodes[name].daemon
@@ -260,25 +277,52 @@ class Cluster:
     # --- waiting --------------------------------------------------------------------------------------------------
 
     def await_up(self, names: Iterable[str] | None = None, timeout: float = 20) -> LockRecord:
-        """All nodes UP and one leads."""
-        wanted = dict.fromkeys(names or self.names, "UP")
-        wait_until(
-            f"nodes {wanted}",
-            lambda: {name: state for name, state in self.node_states().items() if name in wanted} == wanted,
-            timeout,
-        )
-        return self.await_leader()
+        """All nodes UP in the database, and whole among themselves: see `missing`."""
+        wanted, missing = tuple(names or self.names), list[str]()
+
+        def whole() -> LockRecord | None:
+            leader = self.leader()
+            missing[:] = self.missing(wanted, leader)
+            return None if missing else leader
+
+        return wait_until(lambda: f"{', '.join(wanted)} up; missing: {'; '.join(missing)}", whole, timeout)
+
+    def missing(self, names: tuple[str, ...], leader: LockRecord | None) -> list[str]:
+        """What these nodes lack: to be UP by the database, that is as the leader hears them; to hear each other and
+        follow the leader, which is no matter of the database; to have looked once at the logs they follow."""
+        if leader is None:
+            return ["a leader"]
+        states = self.node_states()
+        lacking = [f"{name} {states.get(name)}" for name in names if states.get(name) != "UP"]
+        hearing = {name: self.hearing(name) for name in names} if not lacking else {}
+        lacking += [f"the agent of {name}" for name, found in hearing.items() if not found]
+        return lacking or [
+            *(f"{name} follows {found['leader']}" for name, found in hearing.items() if not follows(found, leader)),
+            *(f"{name} hears {peer}" for name in names for peer in names if not hears(hearing[name], hearing[peer])),
+            *(f"a look of {name} at its logs" for name in names if not self.nodes[name].follows_logs),
+        ]
+
+    def hearing(self, name: str) -> dict[str, Any]:
+        """What a node's daemon says of its peers and of who leads; nothing while it is not there."""
+        try:
+            with Raiser(self.nodes[name].socket, timeout=1.0) as raiser:
+                return dict(json.loads(raiser.exchange(b'{"verb": "peers"}\n')))
+        except RaiseError:
+            return {}
 
     def await_leader(self, not_term: int = 0, timeout: float = 20) -> LockRecord:
-        """Somebody leads, in another term than `not_term`."""
-        return wait_until(
-            f"a leader of another term than {not_term}",
-            lambda: leader if (leader := self.leader()) is not None and leader.term != not_term else None,
-            timeout,
-        )
+        """Somebody leads, in another term than `not_term`, and its own daemon knows."""
+
+        def leading() -> LockRecord | None:
+            leader = self.leader()
+            # The lock is held a moment before its record is that of who holds it.
+            known = leader is not None and leader.term != not_term and follows(self.hearing(leader.node), leader)
+            return leader if known else None
+
+        return wait_until(f"a leader of another term than {not_term}", leading, timeout)
 
     def raise_on(self, node: str, event: str, state: str, supplement: str = "") -> str:
-        return raise_event(event, state, supplement, socket=self.nodes[node].socket)
+        return raise_event(event, state, supplement, socket=self.nodes[node].socket, timeout=20.0)
 
     def other_than(self, *names: str) -> str:
         return next(name for name in self.names if name not in names and self.nodes[name].running)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from waiting import Patience
 
 from noroshi.node.notifier.procedure import Job, to_job
 from noroshi.node.wire.messages import PROTOCOL, Deliver
@@ -39,11 +39,11 @@ def run(work: Coroutine[Any, Any, T], timeout: float = 30.0) -> T:
     return asyncio.run(asyncio.wait_for(work, timeout))
 
 
-async def until(describe: str, predicate: Callable[[], T], limit: float = 10.0) -> T:
+async def until(describe: str, predicate: Callable[[], T], limit: float = 20.0) -> T:
     """As waiting.wait_until, for a test that is on the event loop itself."""
-    deadline = time.monotonic() + limit
+    patience = Patience(limit)
     while not (seen := predicate()):
-        assert time.monotonic() < deadline, f"not within {limit} s: {describe}"
+        assert not patience.over, f"not within {limit} s: {describe}"
         await asyncio.sleep(0.01)
     return seen
 

@@ -8,14 +8,35 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+GAP = 0.5
+"""Seconds between two looks that count at most: a machine that stood still meanwhile has not let anything happen."""
 
-def wait_until(describe: str, predicate: Callable[[], T], timeout: float = 20.0, interval: float = 0.02) -> T:
+
+class Patience:
+    """So many seconds, as somebody has them who looks again and again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left, self._looked = seconds, time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Asked after each look."""
+        now = time.monotonic()
+        self._left -= min(now - self._looked, GAP)
+        self._looked = now
+        return self._left < 0
+
+
+def wait_until(
+    describe: str | Callable[[], str], predicate: Callable[[], T], timeout: float = 20.0, interval: float = 0.02
+) -> T:
     """Poll until `predicate` gives a true value and return it; AssertionError names the condition and what was seen."""
-    deadline = time.monotonic() + timeout
+    patience = Patience(timeout)
     while True:
         seen = predicate()
         if seen:
             return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {describe}; last seen: {seen!r}")
+        if patience.over:
+            what = describe if isinstance(describe, str) else describe()
+            raise AssertionError(f"not within {timeout} s: {what}; last seen: {seen!r}")
         time.sleep(interval)

@@ -171,7 +171,7 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     candidate = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
     while len(found) < count:
-        if _all_free(candidate):
+        if all_free(candidate):
             found.append(candidate)
         candidate += PORTS_A_NODE
         if candidate + PORTS_A_NODE > LAST_PORT:
@@ -179,7 +179,8 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def _all_free(first: int) -> bool:
+def all_free(first: int) -> bool:
+    """Whether nothing listens on the three ports from `first` on."""
     with ExitStack() as stack:
         for port in range(first, first + PORTS_A_NODE):
             probe = stack.enter_context(socket.socket())

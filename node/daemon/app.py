@@ -25,6 +25,7 @@ from noroshi.node.daemon.agent import Agent
 from noroshi.node.daemon.deferring import Deferring, Spools, asker
 from noroshi.node.daemon.deliveries import DeliveryServer
 from noroshi.node.daemon.dropbox import DropBox
+from noroshi.node.daemon.hearing import Hearing
 from noroshi.node.daemon.intake import Intake
 from noroshi.node.daemon.leadership import Callbacks as LinkCallbacks
 from noroshi.node.daemon.leadership import CoordinatorLink, Leadership
@@ -139,7 +140,8 @@ class Daemon:
         self._task(parts, self._sender.run())
         self._task(parts, self._deferring.at_once.run())
         await self._open_logs(parts)
-        agent = await Agent.open(self._node.run, self._intake, verbs=self._deferring.verbs)
+        verbs = {**self._deferring.verbs, "peers": Hearing(self._packets.membership).peers}
+        agent = await Agent.open(self._node.run, self._intake, verbs=verbs)
         parts.push_async_callback(agent.close)
         parts.callback(self._deferring.data.close)
         self._task(parts, DropBox(self._node.state / "drop", self._intake).run())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from textual.pilot import Pilot
+from waiting import Patience
 
 from noroshi.console.app.app import NoroshiApp
 from noroshi.console.app.screens.log import LogScreen
@@ -58,16 +58,16 @@ class Console:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
-    async def until(self, describe: str, predicate: Callable[[], T], within: float = 10.0) -> T:
+    async def until(self, describe: str, predicate: Callable[[], T], within: float = 20.0) -> T:
         """Wait for a condition; AssertionError shows the screen."""
-        deadline = time.monotonic() + within
+        patience = Patience(within)
         while not (seen := predicate()):
-            if time.monotonic() > deadline:
+            if patience.over:
                 raise AssertionError(f"not within {within} s: {describe}; last seen: {seen!r}\n{self.text}")
             await asyncio.sleep(0.02)
         return seen
 
-    async def shows(self, *texts: str, within: float = 10.0) -> None:
+    async def shows(self, *texts: str, within: float = 20.0) -> None:
         """Wait until all of these stand on the screen."""
         await self.until(f"{texts} on the screen", lambda: all(text in self.text for text in texts), within)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from filling import layout_of, leading
+from ports import free_ports
 from terminals import COMMAND
 from waiting import wait_until
 
@@ -64,9 +65,7 @@ class Server:
 def server(tmp_path: Path) -> Iterator[Server]:
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    (port,) = free_ports(1)
     (tmp_path / "sshd_config").write_text(CONFIG.format(port=port, home=tmp_path))
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     assert SSHD is not None
@@ -82,6 +81,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _consoles(file: Path) -> list[psutil.Process]:
@@ -108,4 +114,4 @@ def test_over_ssh_it_is_whole_answers_keys_and_ends_with_the_connection(
         wait_until("the log", lambda: "FOLLOWING" in tmux("capture-pane", "-p"))
         (console,) = _consoles(filled)
         tmux("kill-server")  # the laptop's lid is closed
-        wait_until("the console ends too", lambda: not console.is_running() or console.status() == "zombie")
+        wait_until("the console ends too", lambda: _ended(console))

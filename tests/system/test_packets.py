@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ import pytest
 import zmq
 import zmq.asyncio
 from exchange_program import Program, programs
-from waiting import wait_until
+from ports import free_ports
+from waiting import Patience, wait_until
 
 from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
 from noroshi.node.core.membership import Leader, Observation, PeerState, Restarted
@@ -33,26 +33,15 @@ INTERVAL = 0.1
 UP, DOWN, SUSPECT, STOPPED = PeerState.UP, PeerState.DOWN, PeerState.SUSPECT, PeerState.STOPPED
 
 
-def free_ports(count: int) -> list[int]:
-    taken = [socket.socket() for _ in range(count)]
-    try:
-        for each in taken:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in taken]
-    finally:
-        for each in taken:
-            each.close()
-
-
 def cluster_of(count: int = 3, overflow: str = "flush", interval: float = INTERVAL) -> Cluster:
     nodes = [NodeAddress(f"db{index}", "127.0.0.1", port) for index, port in enumerate(free_ports(count), 1)]
     return Cluster("demo", tuple(nodes), Heartbeat(interval=interval, overflow=overflow))  # type: ignore[arg-type]
 
 
-async def eventually(describe: str, predicate: Callable[[], object], within: float = 10.0) -> None:
-    deadline = time.monotonic() + within
+async def eventually(describe: str, predicate: Callable[[], object], within: float = 20.0) -> None:
+    patience = Patience(within)
     while not predicate():
-        assert time.monotonic() < deadline, f"not within {within} s: {describe}; last seen: {predicate()!r}"
+        assert not patience.over, f"not within {within} s: {describe}; last seen: {predicate()!r}"
         await asyncio.sleep(0.01)
 
 

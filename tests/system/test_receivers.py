@@ -14,9 +14,8 @@ import pytest
 import sysv_ipc
 from cluster import Cluster
 from commands import noroshi
+from ports import free_ports
 from waiting import wait_until
-
-from noroshi.console.demo.files import free_ports
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,7 +44,7 @@ class Stand:
         self.keys = [random.randrange(0x10000000, 0x7FFFFFFF) for _ in range(2)]
         for key in self.keys:
             stack.callback(_remove_queue, key)
-        self.tcp, self.udp = (free_ports(1)[0] for _ in range(2))
+        self.tcp, self.udp = free_ports(2)
         sendmail = self.home / "sendmail"
         sendmail.write_text(SENDMAIL)
         sendmail.chmod(0o755)
