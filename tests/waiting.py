@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -40,3 +41,34 @@ def wait_until(
             what = describe if isinstance(describe, str) else describe()
             raise AssertionError(f"not within {timeout} s: {what}; last seen: {seen!r}")
         time.sleep(interval)
+
+
+class Stopwatch:
+    """Seconds that went by inside, without those in which this process was given no time; for what waits, not computes.
+
+    A thread that wants to look often notices how long it could not.
+    """
+
+    TICK = 0.005
+
+    def __enter__(self) -> Self:
+        self._began = self._looked = time.monotonic()
+        self._lost, self._ended = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._look, name="stopwatch")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        now = time.monotonic()
+        return now - self._began - self._lost - max(0.0, now - self._looked - self.TICK)
+
+    def _look(self) -> None:
+        while not self._ended.wait(self.TICK):
+            now = time.monotonic()
+            self._lost += max(0.0, now - self._looked - self.TICK)
+            self._looked = now

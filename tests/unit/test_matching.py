@@ -96,24 +96,24 @@ def test_a_pattern_with_no_star_matches_itself_alone(pattern: str, name: str) ->
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["*", "**", "a", "ab", "/", "**/", "/*"]), max_size=200).map("".join))
 def test_no_pattern_runs_away(pattern: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     NamePattern(pattern).matches("a" * 4000)
     NamePattern(pattern).matches("ab/" * 1300)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("unit", ["*a", "**a", "**a*", "*a**", "**/*", "*/", "*aab", "**aab*"])
 def test_patterns_on_which_backtracking_would_not_end(unit: str) -> None:
     pattern = NamePattern(unit * 100 + "b")
-    began = time.monotonic()
+    began = time.process_time()
     assert not pattern.matches("a" * 4000)
     assert not pattern.matches("a/" * 2000)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_pattern_is_compiled_once() -> None:
     names = [f"server/db{number}" for number in range(1000)]
-    began = time.monotonic()
+    began = time.process_time()
     for name in names * 10:
         NamePattern("server/*").matches(name)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from notifying import deliver, is_running, node_config, program, run, size_of, until
+from waiting import Stopwatch
 
 from noroshi.node.notifier import notifier as module
 from noroshi.node.notifier import process
@@ -183,7 +183,8 @@ def test_nothing_is_started_before_it_is_recorded(tmp_path: Path) -> None:
 
 
 def test_none_blocks_another(tmp_path: Path) -> None:
-    slow, quick = program(tmp_path / "slow", "sleep 1"), program(tmp_path / "quick", "exit 0")
+    slow = program(tmp_path / "slow", f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done")
+    quick = program(tmp_path / "quick", "exit 0")
 
     async def both() -> float:
         with socket.socket(socket.AF_UNIX) as full:
@@ -197,9 +198,11 @@ def test_none_blocks_another(tmp_path: Path) -> None:
                 ]
                 waiting = [asyncio.create_task(this.deliver(each)) for each in others]
                 await asyncio.sleep(0)
-                began = time.monotonic()
-                assert (await this.deliver(deliver("process", [quick]))).outcome == "delivered"
-                took = time.monotonic() - began
+                with Stopwatch() as watch:
+                    assert (await this.deliver(deliver("process", [quick]))).outcome == "delivered"
+                    took = watch.seconds
+                assert not waiting[0].done()
+                (tmp_path / "go").touch()
                 await asyncio.gather(*waiting)
                 return took
 
@@ -208,18 +211,18 @@ def test_none_blocks_another(tmp_path: Path) -> None:
 
 def test_what_waits_too_long_for_a_slot_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "MAX_RUNNING", 2)
-    page = counting(tmp_path, "sleep 1")
+    page = counting(tmp_path, "sleep 1.5")
 
     async def burst() -> list[Answer]:
         async with notifier(tmp_path, page) as this:
             await this.deliver(deliver("process", []))  # the term is on the disk
-            messages = [deliver("process", [page], timeout=1.6) for _ in range(6)]
+            messages = [deliver("process", [page], timeout=2.5) for _ in range(6)]
             return list(await asyncio.gather(*(this.deliver(each) for each in messages)))
 
     answers = run(burst())
     assert [each.outcome for each in answers] == ["delivered"] * 4 + ["failed"] * 2
     assert {each.reason for each in answers[4:]} == {
-        "waited 1.6 s on node db1 without being started: too many deliveries of this kind run here"
+        "waited 2.5 s on node db1 without being started: too many deliveries of this kind run here"
     }
     assert times_run(tmp_path) == 4
 

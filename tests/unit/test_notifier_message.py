@@ -8,14 +8,13 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sysv_ipc
 from notifying import FIELDS, compile_receiver, job, run
-from waiting import wait_until
+from waiting import Stopwatch, wait_until
 
 from noroshi.node.notifier.message import Message, reply_type
 from noroshi.node.notifier.procedure import Job, Outcome, Refused
@@ -96,7 +95,7 @@ def test_the_type_is_1_unless_given(start: Callable[..., Receiver], key: int) ->
 
 def test_the_receivers_answer(start: Callable[..., Receiver], key: int) -> None:
     process = start(hex(key), "1", "2", "taken by desk 4")
-    jobs = [job({"key": key}, reply="required", timeout=5.0) for _ in range(2)]
+    jobs = [job({"key": key}, reply="required", timeout=20.0) for _ in range(2)]
     outcomes = run(sent(*jobs))
     assert {(each.outcome, each.reason, each.output) for each in outcomes} == {
         ("delivered", "answered", "taken by desk 4")
@@ -142,8 +141,8 @@ def test_a_full_queue_fails_without_holding_up_another(key: int) -> None:
     other = queue_of(key - 1)
 
     async def timed(*jobs: Job) -> tuple[list[Outcome], float]:
-        began = time.monotonic()
-        return await sent(*jobs), time.monotonic() - began
+        with Stopwatch() as watch:
+            return await sent(*jobs), watch.seconds
 
     async def both() -> list[tuple[list[Outcome], float]]:
         full = timed(*(job({"key": key}, timeout=1.0) for _ in range(50)))
@@ -155,7 +154,7 @@ def test_a_full_queue_fails_without_holding_up_another(key: int) -> None:
     assert {each.reason for each in outcomes} == {
         f"queue {key:#010x} stayed full for 0.5 s: its receiver does not read"
     }
-    assert 0.5 <= took < 1.0
+    assert 0.45 < took < 1.0
 
 
 def test_a_burst_through_a_small_queue_arrives_whole_and_in_order(start: Callable[..., Receiver], key: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from notifying import FIELDS, is_running, job, open_descriptors, program, public_folder, run, size_of, until
-from waiting import wait_until
+from waiting import Stopwatch, wait_until
 
 from noroshi.node.notifier import account, child
 from noroshi.node.notifier.procedure import Job, Outcome, Refused
@@ -118,10 +118,10 @@ def test_arguments_too_long(tmp_path: Path) -> None:
 
 def test_past_its_limit_the_group_gets_term(tmp_path: Path) -> None:
     body = f"sleep 60 & echo $! $$ > {tmp_path}/pids; echo working; wait"
-    began = time.monotonic()
-    outcome = result_of(tmp_path, body, timeout=0.3)
-    assert time.monotonic() - began < 1.5
-    assert (outcome.outcome, outcome.reason) == ("failed", "time limit of 0.3 s: ended by TERM")
+    with Stopwatch() as watch:
+        outcome = result_of(tmp_path, body, timeout=1.0)
+        assert watch.seconds < 2.2
+    assert (outcome.outcome, outcome.reason) == ("failed", "time limit of 1 s: ended by TERM")
     assert outcome.output.startswith("working\n")
     for pid in (tmp_path / "pids").read_text().split():
         wait_until(f"process {pid} is gone", lambda pid=int(pid): not is_running(pid))
@@ -130,25 +130,27 @@ def test_past_its_limit_the_group_gets_term(tmp_path: Path) -> None:
 def test_one_that_ignores_term_gets_kill(tmp_path: Path) -> None:
     body = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"
     began = time.monotonic()
-    outcome = result_of(tmp_path, body, timeout=0.3)
-    assert outcome.reason == "time limit of 0.3 s: ended by KILL"
-    assert child.GRACE + 0.3 <= time.monotonic() - began < child.GRACE + 2
+    with Stopwatch() as watch:
+        outcome = result_of(tmp_path, body, timeout=1.0)
+        assert watch.seconds < child.GRACE + 2.7
+    assert time.monotonic() - began >= child.GRACE + 1.0
+    assert outcome.reason == "time limit of 1 s: ended by KILL"
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
 def test_what_ignores_term_in_the_group_of_one_that_does_not(tmp_path: Path) -> None:
     stubborn = program(tmp_path / "stubborn", f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done")
-    outcome = result_of(tmp_path, f"{stubborn} & while [ ! -s {tmp_path}/pid ]; do sleep 0.01; done; wait", timeout=0.5)
-    assert outcome.reason == "time limit of 0.5 s: ended by TERM"
+    outcome = result_of(tmp_path, f"{stubborn} & while [ ! -s {tmp_path}/pid ]; do sleep 0.01; done; wait", timeout=1.0)
+    assert outcome.reason == "time limit of 1 s: ended by TERM"
     pid = int((tmp_path / "pid").read_text())
     wait_until("the stubborn one is gone", lambda: not is_running(pid))
 
 
 def test_a_grandchild_that_holds_the_output_open_delays_nothing(tmp_path: Path) -> None:
     body = f"sleep 30 & echo $! > {tmp_path}/pid; echo done"
-    began = time.monotonic()
-    outcome = result_of(tmp_path, body)
-    assert time.monotonic() - began < 2
+    with Stopwatch() as watch:
+        outcome = result_of(tmp_path, body)
+        assert watch.seconds < 2
     assert (outcome.reason, outcome.output) == ("exit status 0", "done\n")
     pid = int((tmp_path / "pid").read_text())
     assert is_running(pid)
@@ -187,10 +189,10 @@ BIG = {"line": "x" * 1_000_000}
 
 
 def test_one_that_never_reads_a_big_input(tmp_path: Path) -> None:
-    began = time.monotonic()
     before = open_descriptors()
-    assert result_of(tmp_path, "exec sleep 0.2", fields=BIG).outcome == "delivered"
-    assert time.monotonic() - began < 2
+    with Stopwatch() as watch:
+        assert result_of(tmp_path, "exec sleep 0.2", fields=BIG).outcome == "delivered"
+        assert watch.seconds < 2
     assert open_descriptors() == before
 
 
@@ -206,30 +208,28 @@ def test_one_that_reads_a_big_input_slowly(tmp_path: Path) -> None:
 
 
 def test_other_work_goes_on_while_a_big_input_is_unread(tmp_path: Path) -> None:
-    async def both() -> float:
-        slow = job([program(tmp_path / "slow", "sleep 1")], fields=BIG)
+    async def both() -> None:
+        slow = job([program(tmp_path / "slow", f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done")], fields=BIG)
         waiting = asyncio.create_task(carried_out(slow, tmp_path))
         await asyncio.sleep(0)
-        began = time.monotonic()
         quick = await carried_out(job([program(tmp_path / "quick", "cat")]), tmp_path)
-        took = time.monotonic() - began
         assert quick.output == json.dumps(FIELDS)
         assert not waiting.done()
-        await waiting
-        return took
+        (tmp_path / "go").touch()
+        assert (await waiting).outcome == "delivered"
 
-    assert run(both()) < 0.8
+    run(both())
 
 
 def test_wait_started(tmp_path: Path) -> None:
     async def start() -> tuple[Outcome, float]:
         this = job(
-            [program(tmp_path / "page", f"cat > {tmp_path}/input; sleep 60")], wait="started", fields=BIG, timeout=0.2
+            [program(tmp_path / "page", f"cat > {tmp_path}/input; sleep 60")], wait="started", fields=BIG, timeout=2.0
         )
         procedure = Process("db1", this.application, account.resolve(None), tmp_path)  # type: ignore[arg-type]
-        began = time.monotonic()
-        outcome = await at_once(procedure, this)
-        took = time.monotonic() - began
+        with Stopwatch() as watch:
+            outcome = await at_once(procedure, this)
+            took = watch.seconds
         await until("the whole input arrived", lambda: size_of(tmp_path / "input") >= 1_000_000)
         procedure.close()
         return outcome, took
@@ -330,10 +330,10 @@ def test_a_disk_that_hangs_holds_up_only_its_own_program(tmp_path: Path) -> None
         stuck = tmp_path / "stuck"
         os.mkfifo(stuck)
         procedure = Process("db1", [str(stuck)], account.resolve(None), tmp_path)
-        began = time.monotonic()
         checks = [asyncio.create_task(procedure.check(job([str(stuck)], timeout=0.5))) for _ in range(20)]
-        quick = await carried_out(job(["/bin/true"]), tmp_path)
-        took = time.monotonic() - began
+        with Stopwatch() as watch:
+            quick = await carried_out(job(["/bin/true"]), tmp_path)
+            took = watch.seconds
         reasons = await asyncio.gather(*checks, return_exceptions=True)
         os.close(os.open(stuck, os.O_WRONLY))  # lets the one thread go
         return str({str(each) for each in reasons}), quick, took

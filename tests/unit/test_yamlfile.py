@@ -129,18 +129,18 @@ def test_an_alias_repeats_its_anchor() -> None:
 def test_a_file_that_multiplies_itself_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    began = time.monotonic()
+    began = time.process_time()
     problem = problems_of("\n".join(lines))[0]
     assert "aliases unfolded" in problem.message
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("deep", ["[" * 500_000, "{a: " * 200_000, "- " * 400_000, "? " * 400_000])
 def test_a_deep_file_is_refused_at_once(deep: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     problem = problems_of(deep)[0]
     assert "nested deeper" in problem.message or "is not YAML" in problem.message
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_control_character_is_named_with_its_place() -> None:
