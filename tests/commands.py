@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from cluster import Cluster
+
+from noroshi.console.main import main
 
 
 def noroshi(cluster: Cluster, node: str, *words: str, status: int = 0) -> str:
@@ -23,6 +27,13 @@ def noroshi(cluster: Cluster, node: str, *words: str, status: int = 0) -> str:
     )
     assert done.returncode == status, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout if status == 0 else done.stdout + done.stderr
+
+
+def noroshi_here(cluster: Cluster, node: str, *words: str) -> str:
+    """Likewise, but in this process: where time counts, for another Python takes long to start and to end."""
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["--config", str(cluster.nodes[node].config), *words]) == 0
+    return said.getvalue()
 
 
 def at_a_terminal(words: list[str], answer: bytes) -> tuple[str, int]:

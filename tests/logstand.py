@@ -152,6 +152,12 @@ class MonitorProcess:
         """What the last sign of life said."""
         return 0 if self.alive is None else self.alive.counts.get(name, 0)
 
+    def await_signs(self, count: int) -> None:
+        """So many more signs of life: between two of them it has looked at every file."""
+        for _ in range(count):
+            seen = self.alive
+            wait_until("another sign of life", lambda seen=seen: self.alive is not seen)  # type: ignore[misc]
+
     def kill(self) -> None:
         """As kill -9."""
         self.process.kill()
@@ -165,7 +171,7 @@ class MonitorProcess:
 
     def _end(self) -> int:
         try:
-            status = self.process.wait(10)
+            status = self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()

@@ -64,8 +64,12 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        now = time.monotonic()
-        return now - self._began - self._lost - max(0.0, now - self._looked - self.TICK)
+        return time.monotonic() - self._began - self.lost
+
+    @property
+    def lost(self) -> float:
+        """Seconds without time so far."""
+        return self._lost + max(0.0, time.monotonic() - self._looked - self.TICK)
 
     def _look(self) -> None:
         while not self._ended.wait(self.TICK):

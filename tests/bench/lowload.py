@@ -26,11 +26,14 @@ from cluster import Cluster
 from namespaces import Network, Traffic, sent
 
 from noroshi.node.client import Raiser
+from noroshi.store.config.monitors import MONITORS
 
 NAMES = ("a", "b", "c")
 TEXT = "x" * 190
 """Makes an item of some 256 bytes."""
 
+QUIET = ", ".join(f"{name}: false" for name in MONITORS)
+"""No monitor: what one sees of a busy machine is an event, and that is a message."""
 SETTLE = 3
 """Periods before and after a row, for what is still under way."""
 
@@ -216,7 +219,7 @@ def _node(home: Path) -> str:
     deferred, immediate = home / "deferred.log", home / "immediate.log"
     return (
         f'logs: [{{path: "{deferred}", deferred: true}}, {{path: "{immediate}"}}]\n'
-        f'notifier: {{programs: ["{home / "tell"}"]}}\nmonitors: {{filesystem: false, raid: false}}\n'
+        f'notifier: {{programs: ["{home / "tell"}"]}}\nmonitors: {{{QUIET}}}\n'
     )
 
 

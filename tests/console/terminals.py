@@ -52,7 +52,7 @@ class Terminal:
 
     def until(self, text: str) -> None:
         """Wait until this was written."""
-        wait_until(f"{text!r} on the terminal", lambda: (self.read() and False) or text.encode() in self.written)
+        wait_until(f"{text!r} on the terminal", lambda: (self.read() and False) or text.encode() in self.written, 40)
 
 
 @contextmanager

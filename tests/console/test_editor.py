@@ -436,7 +436,7 @@ def test_in_tmux_an_operator_changes_who_is_told_and_the_next_event_goes_there(c
     """The whole way: a terminal, keys, the coordinator, and a program that is started by the definition saved."""
 
     def shows(*texts: str) -> None:
-        wait_until(f"{texts}", lambda: all(text in tmux("capture-pane", "-p") for text in texts), 20)
+        wait_until(f"{texts}", lambda: all(text in tmux("capture-pane", "-p") for text in texts), 40)
 
     tmux("new-session", "-d", "-x", "80", "-y", "24", *COMMAND, "--config", str(file_of(cluster)))
     shows("STATUS", "coordinator a")

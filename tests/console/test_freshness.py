@@ -130,7 +130,7 @@ def test_a_disk_that_hangs_is_said_and_does_not_keep_the_operator(filled: Path) 
             return time.monotonic()
 
     left = asyncio.run(run())
-    assert time.monotonic() - left < 3.0
+    assert time.monotonic() - left < 20, "it would hang until the disk answers"
     # let the thread that hangs go
     releasing = os.open(mark, os.O_RDWR | os.O_NONBLOCK)
     mark.unlink()

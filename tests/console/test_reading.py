@@ -32,7 +32,7 @@ def fetcher(filled: Path, told: Queue[Message]) -> Iterator[Fetcher]:
     running.start()
     yield running
     running.stop()
-    running.join(10)
+    running.join(30)
 
 
 @pytest.fixture
@@ -41,25 +41,25 @@ def watcher(filled: Path, told: Queue[Message]) -> Iterator[Watcher]:
     running.start()
     yield running
     running.stop()
-    running.join(10)
+    running.join(30)
 
 
 def test_it_reads_anew_when_something_changed_and_not_otherwise(
     filled: Path, watcher: Watcher, told: Queue[Message]
 ) -> None:
-    first, second = told.get(timeout=10), told.get(timeout=10)
+    first, second = told.get(timeout=30), told.get(timeout=30)
     assert isinstance(first, LeadershipSeen) and not first.leadership.held
     assert isinstance(second, PictureRead) and second.picture.bounds.last == 63
     seen = watcher.health.answered
     wait_until("three more looks", lambda: (watcher.health.answered or 0) > (seen or 0) + 0.06)
     assert told.empty()
     with leading(layout_of(filled)) as order:
-        held = told.get(timeout=10)
+        held = told.get(timeout=30)
         assert isinstance(held, LeadershipSeen) and held.leadership.held
         order("line new")
         wait_until(
             "the new line",
-            lambda: isinstance(found := told.get(timeout=10), PictureRead) and found.picture.bounds.last == 64,
+            lambda: isinstance(found := told.get(timeout=30), PictureRead) and found.picture.bounds.last == 64,
         )
 
 
@@ -85,7 +85,7 @@ def test_a_search_without_end_does_not_hold_up_a_page(fetcher: Fetcher, told: Qu
 
     fetcher.submit("older", endless)
     fetcher.submit("page", rows_job(LogTable(), (1, 2)))
-    assert isinstance(told.get(timeout=10), RowsRead)
+    assert isinstance(told.get(timeout=30), RowsRead)
     assert fetcher.has("older")
 
 
@@ -94,7 +94,7 @@ def test_a_search_tells_every_step(filled: Path, fetcher: Fetcher, told: Queue[M
     fetcher.submit("older", scan_job(LogTable(), LogFilter(text=("giving",)), None, 1, backward=True))
     found = []
     while True:
-        message = told.get(timeout=10)
+        message = told.get(timeout=30)
         assert isinstance(message, ScanStepped)
         found += [line.line for line in message.found.rows]
         if message.found.done:
@@ -107,21 +107,21 @@ def test_a_job_takes_the_place_of_the_one_before_it(fetcher: Fetcher, told: Queu
 
     def slow(queries: Queries) -> Iterator[Message]:
         begun.set()
-        go.wait(10)
+        go.wait(30)
         yield JobFailed("old", "told too late")
 
     fetcher.submit("page", slow)
-    assert begun.wait(10)
+    assert begun.wait(30)
     fetcher.submit("page", rows_job(LogTable(), (1,)))
     go.set()
-    message = told.get(timeout=10)
+    message = told.get(timeout=30)
     assert isinstance(message, RowsRead)
     assert [line.id for line in message.rows] == [1]
     wait_until("nothing left", lambda: not fetcher.has("page"))
     fetcher.submit("page", rows_job(LogTable(), (2,)))
     fetcher.cancel("page")
     fetcher.submit("other", rows_job(LogTable(), (3,)))
-    assert isinstance(told.get(timeout=10), RowsRead)
+    assert isinstance(told.get(timeout=30), RowsRead)
 
 
 def test_a_job_that_cannot_read_is_told_and_the_thread_goes_on(fetcher: Fetcher, told: Queue[Message]) -> None:
@@ -130,11 +130,11 @@ def test_a_job_that_cannot_read_is_told_and_the_thread_goes_on(fetcher: Fetcher,
         raise ReadFailed("cannot read", why="the disk is away")
 
     fetcher.submit("page", failing)
-    message = told.get(timeout=10)
+    message = told.get(timeout=30)
     assert isinstance(message, JobFailed)
     assert (message.key, message.why) == ("page", "cannot read: the disk is away")
     fetcher.submit("page", rows_job(LogTable(), (1,)))
-    assert isinstance(told.get(timeout=10), RowsRead)
+    assert isinstance(told.get(timeout=30), RowsRead)
 
 
 def test_a_fault_of_our_own_is_handed_over(fetcher: Fetcher, told: Queue[Message]) -> None:
@@ -143,6 +143,6 @@ def test_a_fault_of_our_own_is_handed_over(fetcher: Fetcher, told: Queue[Message
         raise KeyError("ours")
 
     fetcher.submit("page", faulty)
-    message = told.get(timeout=10)
+    message = told.get(timeout=30)
     assert isinstance(message, ReadingBroke)
     assert isinstance(message.error, KeyError)

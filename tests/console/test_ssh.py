@@ -107,7 +107,7 @@ def test_over_ssh_it_is_whole_answers_keys_and_ends_with_the_connection(
     words = ["env", *environment, "LANG=C.UTF-8", *COMMAND, "--config", str(filled)]
     with leading(layout_of(filled)) as order:
         tmux("new-session", "-d", "-x", "80", "-y", "24", *server.command(*words))
-        wait_until("the status", lambda: "NODES" in tmux("capture-pane", "-p"), 30)
+        wait_until("the status", lambda: "NODES" in tmux("capture-pane", "-p"), 60)
         order("event app/over-ssh ERROR seen from afar")
         wait_until("what is new", lambda: "seen from afar" in tmux("capture-pane", "-p"))
         tmux("send-keys", "2")

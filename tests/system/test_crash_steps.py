@@ -22,7 +22,7 @@ DEFINITIONS = """
 events:
   - name: crash
     match: {event: "crash/*"}
-    timeout: 5s
+    timeout: 30s
     notify:
       - {priority: 1, node: a, procedure: process, application: ["{a}.fails", one]}
       - {priority: 2, node: b, procedure: process, application: ["{b}", two]}
@@ -68,7 +68,7 @@ def coordinator(cluster: Cluster, node: str, *dying: str) -> Iterator[subprocess
     finally:
         process.terminate()
         try:
-            process.wait(15)
+            process.wait(40)
         finally:
             process.kill()
             process.wait()
@@ -93,9 +93,10 @@ def play(cluster: Cluster, number: int, points: Path) -> list[str]:
         wait_until(
             f"dead at step {number}, or done",
             lambda: process.poll() is not None or (not number and ended(cluster, event)),
+            40,
         )
     with coordinator(cluster, second):
-        wait_until("told to the end", lambda: ended(cluster, event), 20)
+        wait_until("told to the end", lambda: ended(cluster, event), 40)
     return points.read_text().split()
 
 

@@ -39,13 +39,13 @@ def _processes_below(folder: Path) -> list[int]:
 
 
 def _nothing_left(folder: Path) -> None:
-    wait_until("no process of the demo is left", lambda: not _processes_below(folder), 10)
+    wait_until("no process of the demo is left", lambda: not _processes_below(folder))
     assert list(folder.iterdir()) == []
 
 
 def test_the_story_holds_and_nothing_is_left(folder: Path) -> None:
     ended = subprocess.run(
-        [*COMMAND, "--once", "--json"], capture_output=True, text=True, timeout=110, env=_environment(folder)
+        [*COMMAND, "--once", "--json"], capture_output=True, text=True, timeout=200, env=_environment(folder)
     )
     story = json.loads(ended.stdout)
     assert story["ok"], story
@@ -65,7 +65,7 @@ def test_an_interrupted_demo_leaves_nothing(folder: Path, number: signal.Signals
             assert _processes_below(folder)
             demo.send_signal(number)
             demo.stdout.read()
-            assert demo.wait(30) == 130
+            assert demo.wait(60) == 130
         finally:
             demo.kill()
     _nothing_left(folder)

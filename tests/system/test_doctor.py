@@ -255,7 +255,7 @@ def test_an_interrupted_doctor_then_nodes_that_are_gone_or_somebody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "ANSWER_LIMIT", 1.0)
-    sooner = DAEMON.format(body="probing.IDLE = 2.0")
+    sooner = DAEMON.format(body="probing.IDLE = 4.0")
     with Cluster(tmp_path / "c", environment={"a": run_first(tmp_path / "sooner", sooner)}) as running:
         running.start().await_up()
         running.kill("c")

@@ -64,7 +64,8 @@ def test_a_paused_leader_whose_term_was_raised_acknowledges_nothing_and_exits(tm
         process.send_signal(signal.SIGCONT)
         assert running.await_leader(not_term=old.term + 7).term > old.term + 7
         wait_until("the old one has ended", lambda: not process.is_running())
-        assert f"ended with status {EXIT_DEPOSED}" in running.nodes[old.node].stderr
+        said = running.nodes[old.node]
+        wait_until("its daemon says how", lambda: f"ended with status {EXIT_DEPOSED}" in said.stderr)
         wait_until("all stored by the next leader", lambda: len(running.events("app/*")) == 20)
         assert [event.count for event in running.events("app/*")] == [1] * 20
         terms = running.query(views.terms) or ()
@@ -83,7 +84,7 @@ def test_a_coordinator_that_does_not_answer_is_ended_by_its_daemon(tmp_path: Pat
         running.raise_on(running.other_than(old.node), "app/meanwhile", "ERROR")
         new = running.await_leader(not_term=old.term, timeout=40)
         assert new.term == old.term + 1
-        assert not process.is_running()
+        wait_until("the old one has ended", lambda: not process.is_running())
         assert "has not answered for" in running.nodes[old.node].stderr
         wait_until("stored", lambda: [event.count for event in running.events("app/meanwhile")] == [1])
 

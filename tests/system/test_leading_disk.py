@@ -74,10 +74,10 @@ def test_a_host_paused_in_its_checkpoint_wakes_up_replaced_and_the_next_checkpoi
     running: Cluster, tmp_path: Path
 ) -> None:
     old = running.await_leader()
-    (tmp_path / "gate").touch()
-    running.raise_on(old.node, "app/before", "ERROR")
-    process = wait_until("paused in its copy", lambda: stopped(running, old.node))
     other = running.other_than(old.node)
+    (tmp_path / "gate").touch()
+    running.raise_on(other, "app/before", "ERROR")  # its own node may be paused before it can answer
+    process = wait_until("paused in its copy", lambda: stopped(running, old.node))
     running.raise_on(other, "app/asked-of-the-paused-one", "ERROR")
     wait_until("it is not heard", lambda: f"{old.node}: SUSPECT -> DOWN" in running.nodes[other].stderr)
     free_lock(running.layout.lock)
@@ -92,7 +92,8 @@ def test_a_host_paused_in_its_checkpoint_wakes_up_replaced_and_the_next_checkpoi
     running.signal_group(old.node, signal.SIGCONT)
     wait_until("a checkpoint", lambda: running.layout.wal.stat().st_size == 0)
     assert not process.is_running(), "not before the old one had ended"
-    assert f"ended with status {EXIT_DEPOSED}" in running.nodes[old.node].stderr
+    said = running.nodes[old.node]
+    wait_until("its daemon says how", lambda: f"ended with status {EXIT_DEPOSED}" in said.stderr)
     running.await_up()
     running.raise_on(old.node, "app/again", "ERROR")
     wait_until("four", lambda: len(counts(running)) == 4)

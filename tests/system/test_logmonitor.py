@@ -100,8 +100,7 @@ def test_what_was_truncated_before_it_could_be_read_is_told(stand: Stand) -> Non
     stand.wait_for("app.log", ["1"])
     monitor.lead(None)  # nothing is read on without a leader
     append(log, "lost")
-    seen = monitor.alive
-    wait_until("two signs of life", lambda: monitor.alive is not seen)
+    monitor.await_signs(3)  # so it knows of the line
     log.write_text("2, and longer than all of what was there before\n")
     event = wait_until("the gap is told", lambda: monitor.raised)[0]
     assert event.state == "WARNING"
@@ -186,7 +185,8 @@ def test_a_batch_refused_twice_as_bad_is_set_aside_and_the_rest_goes_on(stand: S
 def test_a_refusal_that_will_pass_is_waited_out(stand: Stand, code: str) -> None:
     refusals = iter([Refused(code, "later")] * 2)  # type: ignore[arg-type]
     stand.coordinator.judge = lambda batch: next(refusals, None)
-    monitor = stand.follow("app.log")
+    patient = msgspec.structs.replace(QUICK, reply=20.0)
+    monitor = stand.start(Rule(str(stand.file("app.log"))), timing=patient)
     append(stand.file("app.log"), "1")
     stand.wait_for("app.log", ["1"])
     assert monitor.raised == [] and stand.coordinator.batches == 3
@@ -237,9 +237,8 @@ def test_what_is_no_file_is_not_opened_and_is_told(stand: Stand) -> None:
     monitor = stand.follow("pipe", "*")
     append(stand.file("app.log"), "1")
     stand.wait_for("app.log", ["1"])
-    assert [event.supplement.split(" (")[0] for event in monitor.raised] == [
-        f"{stand.file('pipe')} is no regular file and is not followed"
-    ]
+    told = f"{stand.file('pipe')} is no regular file and is not followed"
+    wait_until("it is told", lambda: [event.supplement.split(" (")[0] for event in monitor.raised] == [told])
 
 
 def test_positions_that_cannot_be_saved_hold_new_files_back_until_they_can(stand: Stand) -> None:
@@ -294,4 +293,4 @@ def test_well_after_a_life_that_ended_badly_is_told_once(stand: Stand) -> None:
 def test_a_daemon_that_talks_nonsense_ends_the_monitor(stand: Stand) -> None:
     monitor = stand.follow("app.log")
     monitor.tell_raw(b"\x00\x00\x00\x03abc")
-    assert monitor.process.wait(5) == 1
+    assert monitor.process.wait(20) == 1

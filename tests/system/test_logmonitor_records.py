@@ -213,9 +213,9 @@ def test_every_line_of_every_record_is_stored_or_counted_once(tmp_path: Path, se
                 wait_until("another sign of life", lambda: monitor.alive is not seen)  # noqa: B023
         try:
             if limit is None:
-                wait_until("every line is stored", lambda: counted() == written or None, 20)
+                wait_until("every line is stored", lambda: counted() == written or None, 60)
             else:
-                wait_until("every line is stored or counted", lambda: counted() + shelf.held == written or None, 20)
+                wait_until("every line is stored or counted", lambda: counted() + shelf.held == written or None, 60)
         finally:
             monitor.kill()
     assert shelf.lost == 0

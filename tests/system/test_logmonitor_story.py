@@ -196,7 +196,7 @@ def test_every_selected_line_that_stayed_on_disk_is_stored_once_and_in_order(
                 step()
             life.start()
             life.find_leader()
-            wait_until("every line is stored", lambda: _stored(shelf) == len(story.expected) or None, 20)
+            wait_until("every line is stored", lambda: _stored(shelf) == len(story.expected) or None, 60)
         finally:
             life.kill()
     if pattern == "app.log":

@@ -122,7 +122,7 @@ def test_met_at_a_start_without_a_backup(tmp_path: Path) -> None:
         running.start()
         new = running.await_up()
         assert new.term > old.term
-        assert running.states()["coordinator/database"] == "ERROR"
+        wait_until("it is told", lambda: running.states().get("coordinator/database") == "ERROR")
         assert "begun empty" in running.events("coordinator/database")[0].supplement
         running.raise_on("a", "told/x", "ERROR")
         wait_until("seeded definitions", lambda: [call[1] for call in running.nodes["a"].told()] == ["told/x"])
@@ -185,7 +185,7 @@ def test_backups_are_made_and_the_size_is_kept_under_load(tmp_path: Path) -> Non
             count += 2000
             probes += 1
             running.raise_on("a", f"probe/{probes}", "ERROR")
-            wait_until("stored while lines go", lambda: f"probe/{probes}" in running.states(), 5)
+            wait_until("stored while lines go", lambda: f"probe/{probes}" in running.states())
             return (running.query(views.log_bounds) or views.LogBounds(0, 0)).first > 5_000
 
         wait_until("lines have gone", load, 40)
@@ -224,7 +224,7 @@ def test_rows_that_cannot_be_read_keep_nobody_from_leading(tmp_path: Path) -> No
         wait_until("text is told", lambda: "nodes.name" in told(), 20)
         wait_until("values are told", lambda: "mended in states:" in told())
         wait_until("rows are told", lambda: told().count("was set aside: row ") == 2)
-        assert running.states()["coordinator/database"] == "WARNING"
-        assert running.states()["definition/app"] == "ERROR"
+        wait_until("and its state", lambda: running.states().get("coordinator/database") == "WARNING")
+        wait_until("of the definition too", lambda: running.states().get("definition/app") == "ERROR")
         running.raise_on("a", "app/2", "ERROR")
         wait_until("it goes on", lambda: running.states().get("app/2") == "ERROR")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from waiting import wait_until
+from waiting import Stopwatch, wait_until
 
 from noroshi.node.client import Raiser, defer_event
 from noroshi.node.data import RaiseError, put_data, take_data
@@ -25,7 +25,7 @@ events:
   - name: later
     match: {event: "app/later/**"}
     delivery: deferred
-    timeout: 5s
+    timeout: 20s
     notify:
       - {priority: 1, node: a, procedure: process, application: ["{a}", later]}
       - {priority: 1, node: b, procedure: process, application: ["{b}", later]}
@@ -47,7 +47,7 @@ events:
   - name: chain
     match: {event: "app/chain"}
     delivery: deferred
-    timeout: 3s
+    timeout: 20s
     notify:
       - {priority: 1, node: a, procedure: process, application: ["/nonexistent/program"]}
       - {priority: 2, node: c, procedure: process, application: ["{c}", second]}
@@ -185,12 +185,13 @@ def test_no_answer_in_time_counts_from_the_packet_that_left(tmp_path: Path) -> N
         mute = "b" if leader == "a" else "a"
         cluster.signal_group(mute, signal.SIGSTOP)
         cluster.raise_on(leader, f"app/to/{mute}", "ERROR")
-        wait_until("delivered", lambda: [row.status for row in cluster.history(f"to-{mute}")] == ["delivered"], 20)
+        with Stopwatch() as watch:
+            wait_until("delivered", lambda: [row.status for row in cluster.history(f"to-{mute}")] == ["delivered"])
         (row,) = cluster.history(f"to-{mute}")
         assert [one.outcome for one in row.attempts] == ["timeout", "delivered"]
         first = row.attempts[0]
         assert first.started_at is not None and first.ended_at is not None
-        assert 2.4 <= (first.ended_at - first.started_at) / 1e6 < 3.5
+        assert 2.4 <= (first.ended_at - first.started_at) / 1e6 < 3.5 + watch.lost
 
 
 def test_a_deferred_delivery_too_big_for_a_packet_goes_at_once(cluster: Cluster) -> None:
@@ -257,6 +258,7 @@ def test_deliveries_happen_once_whoever_is_killed(cluster: Cluster, seed: int) -
     deaths = Deaths(cluster, seed)
     number = 0
     for _ in range(4):
+        cluster.await_up(timeout=40)  # else it may be that nobody is left to be told
         for _ in range(5):
             number += 1
             cluster.raise_on(cluster.other_than(), f"app/later/{number}", "ERROR")
@@ -313,7 +315,7 @@ def test_a_rule_may_be_changed_while_lines_are_under_way(tmp_path: Path, first: 
             defer_lines(cluster, node, first == (turn % 2 == 0))
             cluster.kill(node)
             cluster.start(node)
-            wait_until("it follows its log", lambda: cluster.log_process(node))
+            wait_until("it follows its log", lambda: cluster.log_process(node), 40)
             for burst in range(5):
                 lines = [f"{turn} {burst} {index} {'x' * 400}" for index in range(30)]
                 append(cluster, node, lines)
@@ -333,7 +335,7 @@ def test_more_than_a_packet_holds(tmp_path: Path, overflow: str) -> None:
         cluster.start()
         cluster.await_up()
         node = follower(cluster)
-        before, began = counts(cluster, node)["packets"], time.monotonic()
+        began, before = time.monotonic(), counts(cluster, node)["packets"]
         for number in range(60):
             defer_event(f"app/statistics/{number}", "OK", "x" * 250, socket=cluster.nodes[node].socket)
         wait_until("all stored", lambda: len(cluster.events("app/statistics/*")) == 60, 30)
@@ -341,11 +343,11 @@ def test_more_than_a_packet_holds(tmp_path: Path, overflow: str) -> None:
     sent, early = after["sent"] - before["sent"], after["early"] - before["early"]
     if overflow == "flush":
         assert early >= 3, "60 items of some 300 bytes are more than four packets"
-        assert sent <= early + periods + 1
+        assert sent <= early + periods + 2, "one at each end"
     else:
         assert early == 0
         assert periods > 3, "the rest rides in the next ones"
-        assert sent <= periods + 1
+        assert sent <= periods + 2, "one at each end"
 
 
 def test_small_packets_carry_all_kinds(tmp_path: Path) -> None:
@@ -397,7 +399,7 @@ def test_data_waits_for_a_node_that_comes_back_and_a_waiting_take_does_not_hold_
     with socket.socket(socket.AF_UNIX) as waiting:
         waiting.connect(cluster.nodes[away].socket)
         waiting.sendall(b'{"verb": "take", "wait": 60}\n')
-        began = time.monotonic()
-        assert cluster.stop(away) == 0
-        assert time.monotonic() - began < 4
+        with Stopwatch() as watch:
+            assert cluster.stop(away) == 0
+            assert watch.seconds < 10
         assert json.loads(waiting.makefile().readline()) == {"ok": True, "from": None, "data": None}

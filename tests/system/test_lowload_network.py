@@ -20,7 +20,7 @@ pytestmark = [
 
 def test_deferred_items_add_no_message_to_the_network(tmp_path: Path) -> None:
     rows = ["nothing", "all deferred kinds", "immediate events"]
-    nothing, deferred, immediate = lowload.measure(tmp_path, 0.6, 1000, rows, interval=0.1)
+    nothing, deferred, immediate = lowload.measure(tmp_path, 0.6, 1000, rows, interval=0.2)
     assert nothing.more == 0, "an idle network has the periodic packets and nothing else"
     assert deferred.items == 10
     assert (deferred.more, deferred.early) == (0, 0)

@@ -207,7 +207,9 @@ def test_deferred_items_reach_the_coordinator_and_its_acknowledgement_comes_back
             assert leader.acknowledged == {own.stream: 1}
             await eventually("acknowledged", lambda: nodes["db2"].acknowledged == {node.stream: 2})
             assert nodes["db3"].items == [], "not for db3"
-            found = nodes["db3"].exchange.membership.leader(time.monotonic())
+            third = nodes["db3"].exchange.membership
+            await eventually("db3 knows who leads", lambda: third.leader(time.monotonic()))
+            found = third.leader(time.monotonic())
             assert found is not None
             assert (found.node, found.term, found.endpoint) == ("db1", 5, "tcp://127.0.0.1:1")
 
@@ -288,7 +290,7 @@ def test_what_a_callback_raises_ends_the_run() -> None:
             other.start()
             assert node.task is not None
             with pytest.raises(RuntimeError, match="a fault of the daemon"):
-                await asyncio.wait_for(node.task, 5)
+                await asyncio.wait_for(node.task, 20)
 
     asyncio.run(story())
 

@@ -38,10 +38,10 @@ def killed_raiser(directory: Path, name: str, seconds: float) -> list[tuple[str,
     command = [sys.executable, "-c", CHILD, str(directory), name]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        first = child.stdout.readline()
+        lines = [child.stdout.readline() for _ in range(16)]
         time.sleep(seconds)  # how far it comes is the very thing that varies
         child.kill()
-        lines = [first, *child.stdout.readlines()]
+        lines += child.stdout.readlines()
     return [(line.split()[0].decode(), line.split()[1].decode()) for line in lines if line.endswith(b"\n")]
 
 
