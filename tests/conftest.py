@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -9,8 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Machines that test are noisy: no property is judged by the time it takes.
-settings.register_profile("noroshi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Machines that test are noisy: no property is judged by the time it takes. Every run tries the same examples, so that a
+# change is judged by what it changes; `NOROSHI_EXPLORE=1` looks for new ones.
+explore = bool(os.environ.get("NOROSHI_EXPLORE"))
+settings.register_profile(
+    "noroshi", deadline=None, derandomize=not explore, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("noroshi")
 
 # A shell's background job ignores the keyboard's signals, and so would everything the tests start and interrupt.

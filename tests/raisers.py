@@ -73,12 +73,12 @@ class NodeThread:
 
     def __enter__(self) -> NodeThread:
         self._thread.start()
-        assert self._started.wait(10), "the agent did not start"
+        assert self._started.wait(30), "the agent did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive(), "the agent did not end"
 
     @property
@@ -92,7 +92,7 @@ class NodeThread:
         async def read() -> list[raising.Observed]:
             return [raising.observed(body) for _, body in await all_items(spool)]
 
-        return asyncio.run_coroutine_threadsafe(read(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(read(), self._loop).result(30)
 
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()

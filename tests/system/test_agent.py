@@ -160,11 +160,13 @@ def _ended(answers: object) -> bool:
 
 def test_a_client_that_never_reads_is_bounded_and_disturbs_nobody(node: NodeThread) -> None:
     with connect(node) as deaf:
-        deaf.settimeout(0.5)
-        line, sent = request(), 0
-        with pytest.raises(TimeoutError):
-            while True:
-                sent += deaf.send(line * 100)
+        deaf.settimeout(0.2)
+        line, sent, stuck = request(), 0, 0
+        while stuck < 3:  # once may be the machine's own pause
+            try:
+                sent, stuck = sent + deaf.send(line * 100), 0
+            except TimeoutError:
+                stuck += 1
         assert raise_event("app/other", "OK", socket=node.socket)
         taken = sum(event == "app/x" for event, _, _ in events(node))
         assert taken < sent // len(line) and taken * 80 < 2 * 1024 * 1024
@@ -376,6 +378,6 @@ def test_a_flood_of_junk_is_answered_line_by_line(node: NodeThread) -> None:
     with ThreadPoolExecutor(1) as pool:
         flood = pool.submit(talk, node, b"x\n" * 20_000 + b"\n" * 20_000 + request())
         assert raise_event("app/meanwhile", "OK", socket=node.socket)
-        answers = flood.result(30)
+        answers = flood.result(60)
     assert len(answers) == 20_001 and answers[-1]["ok"] is True
     assert node.node.agent.refused == 20_000

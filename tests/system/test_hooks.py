@@ -262,15 +262,16 @@ def test_with_the_daemon_down_every_hook_is_done_in_under_a_second_and_nothing_i
     with NodeThread(place):
         pass
     bare = _bare_start(place)
+    expected = []
     for case in ONE_EACH:
-        took = []
-        for _ in range(2):
+        took: list[float] = []
+        while not took or (min(took) >= bare + 0.5 and len(took) < 10):  # one that waits for the daemon is never done
             before = time.monotonic()
             done = _start(case, place)
             took.append(time.monotonic() - before)
             assert done.returncode == 0 and "kept in" in done.stderr
+            expected.append(case.said)
         assert min(took) < bare + 0.5, f"{case.hook}: {took}, a bare start {bare}"
     with NodeThread(place) as node:
         wait_until("taken in", lambda: not list((place / "state" / "drop").glob("*.event")))
-        expected = [case.said for case in ONE_EACH for _ in range(2)]
         assert sorted(_stored(node), key=str) == sorted(expected, key=str)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from raisers import NodeThread, short_directory
-from waiting import wait_until
+from waiting import Stopwatch, wait_until
 
 from noroshi.node.wire import drop
 
@@ -91,11 +91,11 @@ def test_bytes_that_are_no_utf8_do_not_stop_an_event(directory: Path) -> None:
 def test_without_a_daemon_it_is_kept_and_taken_in_once(directory: Path) -> None:
     with NodeThread(directory):
         pass
-    before = time.monotonic()
-    for count in range(3):
-        done = noroshi(directory, "raid/n1/md0", "DEGRADED", f"disk {count}")
-        assert done.returncode == 0 and done.stdout == "" and "kept in" in done.stderr
-    assert time.monotonic() - before < 3 * 1.0 + 2  # each under a second on a machine that is not busy
+    with Stopwatch() as watch:
+        for count in range(3):
+            done = noroshi(directory, "raid/n1/md0", "DEGRADED", f"disk {count}")
+            assert done.returncode == 0 and done.stdout == "" and "kept in" in done.stderr
+        assert watch.seconds < 3 * 1.0 + 6  # each under a second on a machine that is not busy
     assert len(left(directory)) == 3
     assert {path.stat().st_mode & 0o777 for path in left(directory)} == {0o640}
     raised_at = int(left(directory)[0].name.partition("-")[0])
@@ -110,8 +110,8 @@ def test_without_a_daemon_it_is_kept_and_taken_in_once(directory: Path) -> None:
 def test_a_daemon_that_hangs_is_not_waited_for_and_the_event_is_stored_once(directory: Path) -> None:
     with NodeThread(directory) as node:
         held, freed = threading.Event(), threading.Event()
-        node._loop.call_soon_threadsafe(lambda: (held.set(), freed.wait(20)))
-        held.wait(5)
+        node._loop.call_soon_threadsafe(lambda: (held.set(), freed.wait(60)))
+        held.wait(30)
         try:
             done = noroshi(directory, "app/x", "ERROR", "once")
             assert done.returncode == 0 and "did not confirm" in done.stderr and len(left(directory)) == 1
