@@ -65,10 +65,11 @@ class Opened:
 
 @dataclass(frozen=True)
 class DraftChecked:
-    """`not_kept`: why the draft could not be kept, empty where it was. `elsewhere`: processes that edit the same."""
+    """`not_kept`: why the draft could not be kept, empty where it was, None where it was not to be. `elsewhere`:
+    processes that edit the same."""
 
     checked: Checked
-    not_kept: str
+    not_kept: str | None
     elsewhere: tuple[int, ...]
 
 
@@ -195,7 +196,7 @@ def checking(draft: Draft, base: Base, claim: Claim, *, keep: bool) -> Steps:
     """What is wrong with the text, then who would be told; the draft is kept first, whatever becomes of the rest."""
 
     def steps(queries: Queries) -> Iterator[Answer]:
-        not_kept = _keep(claim, draft) if keep else ""
+        not_kept = _keep(claim, draft) if keep else None
         at = asking.place(queries.config)
         rows = queries.ask(views.definition_heads)
         newest = {row.name: row.version for row in rows}

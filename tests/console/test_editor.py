@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
 from noroshi.console.app.widgets.text_view import TextView
 from noroshi.console.commands.asking import ask_coordinator, author, place
+from noroshi.console.queries import Queries
 from noroshi.node.wire.messages import ImportDefinitions
 from noroshi.store import definitions, views
 from noroshi.store.tables.definitions import VersionRow
@@ -252,8 +254,48 @@ def test_without_a_place_for_drafts_it_says_so(cluster: Cluster, monkeypatch: py
             screen = await open_editor(shown)
             put(screen, "app/chain", "app/lost")
             await shown.shows("NO DRAFT IS KEPT")
+            await checked_again(shown)
+            assert "NO DRAFT IS KEPT" in shown.text, "that the cluster changed mends nothing"
             await shown.press("ctrl+q")
             await shown.shows("leaving loses it")
+
+    asyncio.run(run())
+
+
+async def checked_again(shown: Console) -> None:
+    """As when the cluster changed: who would be told may be others."""
+    assert shown.app.picture is not None
+    screen = shown.app.screen
+    assert isinstance(screen, EditorScreen)
+    screen.show_picture(shown.app.picture)
+    await shown.until("checked", lambda: not shown.app.asker.has("check"))
+    await shown.pilot.pause()
+
+
+def test_a_check_that_takes_the_place_of_another_keeps_the_draft_all_the_same(
+    cluster: Cluster, state_home: Path
+) -> None:
+    """The cluster changes in the moment after the last letter, while the thread that keeps drafts is busy."""
+    begun, go = threading.Event(), threading.Event()
+
+    def busy(queries: Queries) -> Iterator[None]:
+        begun.set()
+        go.wait(30)
+        yield None
+
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            shown.app.asker.submit("busy", busy)
+            await shown.until("it is busy", begun.is_set)
+            put(screen, "app/chain", "app/kept")
+            await shown.until("its check waits", lambda: shown.app.asker.has("check"))
+            assert shown.app.picture is not None
+            screen.show_picture(shown.app.picture)
+            go.set()
+            await shown.until("checked", lambda: not shown.app.asker.has("check"))
+            kept = [file.read_text() for file in (state_home / "noroshi" / "drafts").iterdir()]
+            assert any("app/kept" in text for text in kept), kept
 
     asyncio.run(run())
 

@@ -94,8 +94,8 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         self.title_bar = Bar(id="editing")
         self._checked: Checked | None = None
         self._told: tuple[str, ...] = ()
-        self._kept = self.text.text
-        self._not_kept = ""
+        self._kept, self._not_kept = self.text.text, ""
+        """The text that is known to be safe, and why what is typed is not."""
         self._elsewhere: tuple[int, ...] = ()
         self._save_when_checked = self._saving = self._given_up = False
 
@@ -139,8 +139,7 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         self._show_title()
 
     def _check(self) -> None:
-        text = self.text.text
-        keep, self._kept = self.unsaved and text != self._kept, text
+        keep = self.unsaved and self.text.text != self._kept  # until it is: this may take the place of one that would
         self._ask("check", checking(self._draft(), self._base, self._found.claim, keep=keep))
 
     def _draft(self) -> Draft:
@@ -154,7 +153,7 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         """What this screen asked for; a check of a text that was changed since is passed over."""
         match event.answer:
             case DraftChecked(checked, not_kept, elsewhere):
-                self._not_kept = not_kept
+                self._see_kept(checked.text, not_kept)
                 self._see_elsewhere(elsewhere)
                 if checked.text == self.text.text:
                     self._checked = checked
@@ -175,6 +174,11 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
             case Failed(_, what):
                 self._saving = False
                 self._not_saved(what)
+
+    def _see_kept(self, text: str, not_kept: str | None) -> None:
+        if not_kept is not None:
+            self._not_kept = not_kept
+            self._kept = self._kept if not_kept else text
 
     def _see_elsewhere(self, processes: tuple[int, ...]) -> None:
         """Drafts are apart, and a save on top of another is a conflict: nothing is lost, but one would like to know."""
