@@ -32,7 +32,7 @@ from noroshi.node.wire.probing import Probe, Probed
 BURST = 16
 """Messages taken before the rest of the event loop has its turn."""
 
-LINGER_MS = 200
+LINGER_MS = 2000
 """How long the last answers of a daemon that ends may take to leave."""
 
 PARTING = 0.1

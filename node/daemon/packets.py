@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 
 GOODBYES = 2
 GOODBYE_SPACING = 0.05
-"""Seconds; also what the last one is given to leave."""
+"""Seconds."""
+GOODBYE_MS = 2000
+"""Milliseconds that the goodbye is given to leave this host: one that stood still for a moment is no failed one."""
 
 _LEAST_SLEEP = 0.001
 _MOST = 2**63 - 1
@@ -127,7 +129,7 @@ class PacketExchange:
                 await asyncio.sleep(GOODBYE_SPACING)
         self._subscriptions.close()
         if self._publisher is not None:
-            self._publisher.close()
+            self._publisher.close(linger=GOODBYE_MS if goodbye else 0)
             self._publisher = None
 
     # --- for the daemon --------------------------------------------------------------------------------------

@@ -112,11 +112,10 @@ def test_a_killed_process_is_told_and_started_again(tmp_path: Path, log: Path) -
 def test_a_process_that_gives_no_sign_of_life_is_ended(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logmonitor, "SILENCE", 2)
-
     async def story() -> None:
         daemon = Daemon(tmp_path, LogRule(str(log)))
         pid = await daemon.started()
+        monkeypatch.setattr(logmonitor, "SILENCE", 2)  # a start may take longer
         os.kill(pid, signal.SIGSTOP)
         await daemon.until("another process runs", lambda: daemon.monitor.pid not in (None, pid))
         await daemon.monitor.stop()

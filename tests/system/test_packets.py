@@ -23,6 +23,7 @@ from waiting import Patience, wait_until
 from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
 from noroshi.node.core.membership import Leader, Observation, PeerState, Restarted
 from noroshi.node.core.packet import TO_ALL, TO_COORDINATOR, Header, Kind, Packet, Run
+from noroshi.node.daemon import packets
 from noroshi.node.daemon.packets import Callbacks, PacketExchange
 from noroshi.node.wire import sockets
 from noroshi.node.wire.codec import encode
@@ -173,6 +174,20 @@ def test_a_goodbye_is_read_though_nobody_looks_before_the_connection_has_ended()
         heard.disable_monitor()
         ended.close()
     assert read[-1] == b"goodbye"
+
+
+def test_a_goodbye_leaves_however_short_the_time_until_all_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a host that stood still from its goodbye on until it was time to close."""
+    monkeypatch.setattr(packets, "GOODBYE_SPACING", 0.0)
+
+    async def story() -> None:
+        for _ in range(5):
+            async with running(cluster_of(2)) as nodes:
+                await nodes["db2"].stop()
+                await eventually("the goodbye was heard", lambda: nodes["db1"].state("db2") not in (UP, SUSPECT))
+                assert nodes["db1"].state("db2") is STOPPED
+
+    asyncio.run(story())
 
 
 def test_views_go_round() -> None:
