@@ -67,6 +67,13 @@ class Host:
         assert dealer.poll(20_000, zmq.POLLOUT)
         return dealer
 
+    def keep_what_came(self) -> None:
+        """From now on by a socket that keeps what has come when its connection ends: with IMMEDIATE it is dropped."""
+        self.coordinator.close()
+        self.coordinator = self._context.socket(zmq.DEALER)
+        self.coordinator.setsockopt(zmq.LINGER, 0)
+        self.coordinator.connect(self.endpoint)
+
     def send(self, *messages: Deliver) -> None:
         for message in messages:
             self.coordinator.send(codec.encode(message))
@@ -114,7 +121,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         yield begin
         for host in hosts:
-            if host.process.poll() is None:
+            if host.process.poll() is None or not host.coordinator.closed:
                 host.end(signal.SIGKILL)
 
 
@@ -234,6 +241,7 @@ def test_shutdown_answers_what_runs(start: Start, tmp_path: Path) -> None:
     page = program(tmp_path / "page", f"echo $$ > {tmp_path}/pid; sleep 60 & wait")
     host = start(page)
     message = deliver("process", [page])
+    host.keep_what_came()
     host.send(message)
     wait_until("the program runs", lambda: text_of(tmp_path / "pid"))
     host.process.send_signal(signal.SIGTERM)
