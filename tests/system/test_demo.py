@@ -91,7 +91,7 @@ def test_in_a_terminal_the_console_opens_on_the_cluster_and_quitting_stops_it(fo
         _tmux(server, "send-keys", "-t", "demo", "2")
         wait_until("the live log", lambda: "error: connection to billing" in _screen(server), 20)
         _tmux(server, "send-keys", "-t", "demo", "q")
-        wait_until("the demo has ended", lambda: "ended 0" in _screen(server), 30)
+        wait_until(lambda: f"the demo has ended: {_screen(server)}", lambda: "ended 0" in _screen(server), 60)
     finally:
         _tmux(server, "kill-server")
     _nothing_left(folder)
