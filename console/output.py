@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from rich.cells import cell_len
 
 from noroshi.console.sanitise import escaped_json, visible
-from noroshi.console.severity import Severity, severity_of, shape_of
+from noroshi.console.severity import Severity, state_mark
 from noroshi.console.times import Clockface, in_range, parse_when
 from noroshi.store.clock import now_us, to_iso
 from noroshi.store.views import Attempt, Event, LogLine, Notification, State
@@ -28,6 +28,7 @@ DEFAULT_LIMIT = 1000
 
 _COLOURS = {Severity.CRITICAL: "1;7;35", Severity.DEGRADED: "1;33", Severity.OTHER: "1"}
 _HEADING = "1"
+_PAST = "2"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def plain(text: object) -> Cell:
     return Cell(visible(str(text)))
 
 
-def state_cell(state: str) -> Cell:
-    """Shape and word, coloured by severity."""
-    return Cell(f"{shape_of(state)} {visible(state)}", _COLOURS.get(severity_of(state), ""))
+def state_cell(state: str, unwatched: str = "") -> Cell:
+    """Shape and word, coloured by severity; `unwatched` as `ago` of `state_mark`."""
+    mark = state_mark(state, visible(state), unwatched)
+    return Cell(mark.text, _PAST if mark.past else _COLOURS.get(mark.severity, ""))
 
 
 class Printer:

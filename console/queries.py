@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from noroshi.store import lock, views
+from noroshi.store.clock import now_us
 from noroshi.store.config import load_cluster, load_node
 from noroshi.store.errors import ConfigError
 from noroshi.store.layout import Layout
@@ -52,13 +53,15 @@ class Leadership:
 
 @dataclass(frozen=True)
 class Status:
-    """All that is now so. `written_at` is when the newest row was stored, None in an empty database."""
+    """All that is now so. `written_at` is when the newest row was stored, None in an empty database; `holding` is what
+    keeps notifications back, or will."""
 
     cluster: str
     leadership: Leadership
     nodes: tuple[views.NodeState, ...]
     states: tuple[views.State, ...]
     written_at: int | None
+    holding: views.Holding = field(default_factory=views.Holding)
 
 
 @dataclass(frozen=True)
@@ -100,19 +103,24 @@ class Queries:
     def picture(self, tail: int = 100) -> Picture:
         """As `status`, with the end of the log."""
         name, members = self._members()
-        nodes, states, written_at, bounds, lines, history, pending = self.ask(
+        nodes, states, written_at, holding, bounds, lines, history, pending = self.ask(
             lambda c: (
                 views.node_states(c),
                 views.states(c),
                 views.last_write(c),
+                views.holding(c, now_us()),
                 views.log_bounds(c),
                 views.log_before(c, None, tail, CUT),
                 views.history_bounds(c),
                 views.pending_count(c),
             )
         )
-        status = Status(name, self.leadership(), _in_file_order(members, nodes), states, written_at)
+        status = Status(name, self.leadership(), _in_file_order(members, nodes), states, written_at, holding)
         return Picture(status, bounds, lines, history, pending)
+
+    def whole_holding(self) -> views.WholeHolding:
+        """What keeps notifications back now, with what each covers and has held back."""
+        return self.ask(lambda c: views.whole_holding(c, now_us()))
 
     def terms(self, limit: int = 1000) -> tuple[views.Term, ...]:
         """The history of terms, oldest first."""

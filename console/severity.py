@@ -2,7 +2,8 @@
 
 Rules: nothing is told by colour alone, and no two severities differ by red against green. The states of nodes and
 built-in events are known; of users' own words the common ones are, any other word is `OTHER`, above the good ones.
-How notifications and attempts went has words of its own.
+How notifications and attempts went has words of its own. While nobody watches, what was good is only known to have been
+so: it says for how long nobody has looked. Trouble stays trouble, for nobody has seen it end.
 """
 
 from __future__ import annotations
@@ -54,11 +55,27 @@ def shape_of(state: str) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """How a status or an outcome is shown: its word, a shape one cell wide, how bad it is."""
+    """How a state, a status or an outcome is shown: its word, a shape one cell wide, how bad it is.
+
+    `past`: it was so, and nobody has looked since.
+    """
 
     word: str
     shape: str
     severity: Severity
+    past: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.shape} {self.word}"
+
+
+def state_mark(state: str, shown: str, ago: str = "") -> Mark:
+    """Of a state, of which `shown` is safe. `ago`: how long nobody has watched it (`4m`), empty while somebody does."""
+    severity = severity_of(state)
+    if ago and severity is Severity.GOOD:
+        return Mark(f"{shown} {ago} ago", "?", severity, past=True)
+    return Mark(shown, shape_of(state), severity)
 
 
 _STATUSES = {

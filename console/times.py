@@ -66,6 +66,11 @@ def age(instant: int | None, now: int) -> str:
     return f"{sign}{seconds // 86400}d" if seconds < 100 * 86400 else f"{sign}{seconds // (7 * 86400)}w"
 
 
+def ago(instant: int | None, now: int) -> str:
+    """How long it is that somebody last looked, as `age`: never less than nothing; empty for None, somebody does."""
+    return "" if instant is None else age(min(instant, now), now)
+
+
 def parse_when(text: str, now: int, face: Clockface) -> int:
     """Microseconds UTC of `-2h` (also 2h, -1h30m), `14:05` (the last time it was so), or ISO 8601.
 

@@ -31,6 +31,11 @@ class Silence:
     begun_at: int
     until: int
 
+    @property
+    def holder(self) -> str:
+        """What stands in notifications.held_by."""
+        return f"silence {self.id}"
+
     def covers_event(self, event: str, seen_by: str) -> bool:
         """Whether this event, seen by that node, is not to be notified."""
         if event == FAILURE_EVENT:

@@ -17,7 +17,8 @@ from textual.timer import Timer
 from noroshi.console.app.clipboard import send_by_tmux
 from noroshi.console.app.commands import ConsoleCommands
 from noroshi.console.app.detail import TERMS, leaders, line_detail, past
-from noroshi.console.app.freshness import Freshness, warning
+from noroshi.console.app.freshness import Freshness, as_of, warning
+from noroshi.console.app.holding_detail import holding_detail
 from noroshi.console.app.messages import (
     AcknowledgementAnswered,
     Answered,
@@ -138,7 +139,7 @@ class NoroshiApp(App[None]):
 
     def on_leadership_seen(self, event: LeadershipSeen) -> None:
         self._see(event.leadership, event.at)
-        self._show_bars()
+        self._refresh_front()
 
     def _see(self, leadership: Leadership, at: int) -> None:
         was_held = self.leadership is not None and self.leadership.held
@@ -186,6 +187,8 @@ class NoroshiApp(App[None]):
             screen.show(line_detail(event.line, self.now, self.face))
         elif event.key == TERMS:
             screen.show(leaders(event.terms, self.now, self.face))
+        elif event.holding is not None:
+            screen.show(holding_detail(event.holding, self.now, self.face))
         elif event.notification is not None:
             screen.show(whole_detail(event.notification, self.now, self.face))
         elif event.key.startswith("event "):
@@ -204,9 +207,17 @@ class NoroshiApp(App[None]):
 
     def warning(self) -> str:
         """What the banner says now; empty while what is shown is up to date."""
+        return warning(self._known, time.monotonic(), now_us(), self.face)
+
+    @property
+    def as_of(self) -> int | None:
+        """The last instant of which the picture tells for sure, microseconds UTC; None while it is up to date."""
+        return as_of(self._known, time.monotonic())
+
+    @property
+    def _known(self) -> Freshness:
         written_at = self.picture.status.written_at if self.picture else None
-        known = Freshness(self.watcher.health, self._started, self.leadership, self._gone_since, written_at)
-        return warning(known, time.monotonic(), now_us(), self.face)
+        return Freshness(self.watcher.health, self._started, self.leadership, self._gone_since, written_at)
 
     def say(self, text: str) -> None:
         """Tell something in passing, on whatever is in front; `text` is safe."""
@@ -264,6 +275,11 @@ class NoroshiApp(App[None]):
         """Who led, over the status screen."""
         self.action_show("status")
         self.call_later(self.status_screen.action_terms)
+
+    def show_holding(self) -> None:
+        """What holds notifications back, over the screen they are listed on."""
+        self.action_show("notifications")
+        self.call_later(self.notifications_screen.action_holding)
 
     def show_line(self, number: int) -> None:
         """The log, standing on the line with this id."""

@@ -42,6 +42,7 @@ class ConsoleCommands(Provider):
             ("Notifications", "who was told of what", partial(console.action_show, "notifications")),
             ("Notifications: pending", "those under way", partial(console.show_notifications, "status:pending")),
             ("Notifications: failed", "where nobody was told", partial(console.show_notifications, FAILED)),
+            ("Silences and maintenance", "what holds notifications back, and how much", console.show_holding),
             ("Definitions", "who is told of what; edit, test, roll back", partial(console.action_show, "definitions")),
             ("Times: UTC or local", "change how times are shown", console.action_local_time),
             ("Theme: dark or light", "change to the other", console.action_theme),

@@ -22,16 +22,16 @@ PAST = 50
 """Events of a name that are listed."""
 
 
-def node_detail(node: NodeState, now: int, face: Clockface) -> Fields:
-    """A node."""
-    return [("node", node.node), ("state", node.state), ("since", _at(node.since, now, face))]
+def node_detail(node: NodeState, now: int, face: Clockface, as_of: int | None = None) -> Fields:
+    """A node; `as_of` None while somebody watches it."""
+    return [("node", node.node), ("state", _state(node.state, now, face, as_of)), ("since", _at(node.since, now, face))]
 
 
-def state_detail(row: State, now: int, face: Clockface) -> Fields:
-    """A row of the state table."""
+def state_detail(row: State, now: int, face: Clockface, as_of: int | None = None) -> Fields:
+    """A row of the state table; `as_of` None while somebody watches it."""
     return [
         ("event", row.event),
-        ("state", row.state),
+        ("state", _state(row.state, now, face, as_of)),
         ("category", row.category),
         ("seen by", row.node),
         ("since", _at(row.observed_at, now, face)),
@@ -97,6 +97,12 @@ def line_job(number: int) -> Job:
         yield DetailRead(f"line {number}", line=queries.log_line(number))
 
     return job
+
+
+def _state(state: str, now: int, face: Clockface, as_of: int | None) -> str:
+    if as_of is None:
+        return state
+    return f"{state}, as far as is known: nobody has watched it since {_at(as_of, now, face)}"
 
 
 def _at(instant: int | None, now: int, face: Clockface) -> str:

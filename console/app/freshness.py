@@ -1,4 +1,4 @@
-"""Says plainly when what is shown is old, and why; a pure function of what is known."""
+"""Says plainly when what is shown is old, since when, and why; pure functions of what is known."""
 
 from __future__ import annotations
 
@@ -31,14 +31,34 @@ class Freshness:
 def warning(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
     """One safe line, empty while what is shown is up to date. `now` is monotonic."""
     health = known.health
-    silent = now - (known.started if health.answered is None else health.answered)
     if health.no_database and health.answered is None:
         return f"WAITING: {visible(health.trouble)}"
-    if silent > (BLINK if health.trouble else PATIENCE):
-        return _unreadable(health, silent, now_us, face)
-    if known.leadership is None or known.leadership.held:
-        return ""
-    return _leaderless(known, now_us, face)
+    if _is_unreadable(known, now):
+        return _unreadable(health, _silent(known, now), now_us, face)
+    return _leaderless(known, now_us, face) if _is_leaderless(known) else ""
+
+
+def as_of(known: Freshness, now: float) -> int | None:
+    """The last instant of which what is shown tells for sure, microseconds UTC; None while it is up to date."""
+    since = []
+    if _is_leaderless(known):
+        since.append(known.gone_since or known.written_at)
+    if _is_unreadable(known, now):
+        since.append(known.health.answered_at or known.written_at)
+    return min((at for at in since if at is not None), default=None)
+
+
+def _silent(known: Freshness, now: float) -> float:
+    answered = known.health.answered
+    return now - (known.started if answered is None else answered)
+
+
+def _is_unreadable(known: Freshness, now: float) -> bool:
+    return _silent(known, now) > (BLINK if known.health.trouble else PATIENCE)
+
+
+def _is_leaderless(known: Freshness) -> bool:
+    return known.leadership is not None and not known.leadership.held
 
 
 def _unreadable(health: Health, silent: float, now_us: int, face: Clockface) -> str:

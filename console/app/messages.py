@@ -8,7 +8,7 @@ from textual.message import Message
 
 from noroshi.console.app.tables import Found, Numbered
 from noroshi.console.queries import Leadership, Picture
-from noroshi.store.views import Event, LogLine, Term, WholeNotification
+from noroshi.store.views import Event, LogLine, Term, WholeHolding, WholeNotification
 
 
 @dataclass
@@ -88,13 +88,15 @@ class RowsSaved(Message):
 
 @dataclass
 class DetailRead(Message):
-    """The whole of one row, what an event's name went through, or who led; for the detail that asked for it."""
+    """The whole of one row, what an event's name went through, who led, or what holds notifications back; for the
+    detail that asked for it."""
 
     key: str
     line: LogLine | None = None
     events: tuple[Event, ...] = ()
     terms: tuple[Term, ...] = ()
     notification: WholeNotification | None = None
+    holding: WholeHolding | None = None
 
 
 @dataclass

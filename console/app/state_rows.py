@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from noroshi.console.app.filtering import TextFilter
+from noroshi.console.holding import in_force, node_note, state_note
 from noroshi.console.queries import Status
 from noroshi.console.sanitise import visible
-from noroshi.console.severity import Severity, severity_of, shape_of
+from noroshi.console.severity import Severity, severity_of, state_mark
+from noroshi.console.times import Clockface
 from noroshi.store.views import NodeState, State
 
 FOLD_ABOVE = 16
@@ -26,10 +28,10 @@ CATEGORIES = ("system", "user", "maintenance")
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of a group and how many are in which state."""
+    """The title of a group and how many are in which state, worst first."""
 
     group: str
-    tally: str
+    counts: tuple[tuple[str, int], ...]
 
     @property
     def key(self) -> str:
@@ -50,9 +52,10 @@ class Folded:
 
 @dataclass(frozen=True)
 class NodeRow:
-    """One node."""
+    """One node; `note` is what stands beside it."""
 
     node: NodeState
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -64,14 +67,15 @@ class NodeRow:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return shown(self.node.state), shown(self.node.node)
+        return shown(self.node.state), shown(self.node.node), "", shown(self.note)
 
 
 @dataclass(frozen=True)
 class StateRow:
-    """One row of the state table."""
+    """One row of the state table; `note` stands before its supplement."""
 
     row: State
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -83,7 +87,8 @@ class StateRow:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return shown(self.row.state), shown(self.row.event), shown(self.row.node), shown(self.row.supplement)
+        supplement = f"[{self.note}] {self.row.supplement}" if self.note else self.row.supplement
+        return shown(self.row.state), shown(self.row.event), shown(self.row.node), shown(supplement)
 
 
 Row = Heading | Folded | NodeRow | StateRow
@@ -104,25 +109,30 @@ def shown(text: str) -> str:
     return visible(text[:LONGEST])
 
 
-def build(status: Status, wanted: TextFilter, fold: bool) -> Rows:
+def build(status: Status, wanted: TextFilter, fold: bool, now: int = 0, face: Clockface | None = None) -> Rows:
     """The rows in order; with a filter nothing is folded, for what was sought is to be seen."""
-    groups = list(_groups(status))
+    groups = list(_groups(status, now, face or Clockface()))
     rows: list[Row] = []
     matched = 0
     for group, items in groups:
         kept = [item for item in items if wanted.accepts(*item.texts)]
         matched += len(kept)
         if kept:
-            rows.append(Heading(group, tally(item.state for item in kept)))
+            rows.append(Heading(group, counted(item.state for item in kept)))
             rows += _folded(group, kept) if fold and not wanted.text else kept
     return Rows(tuple(rows), matched, sum(len(items) for _, items in groups))
 
 
-def tally(states: Iterable[str]) -> str:
-    """1 DOWN · 3 UP, worst first."""
-    counts = Counter(states)
-    worst_first = sorted(counts, key=lambda state: (severity_of(state), state))
-    return "  ".join(f"{shape_of(state)} {counts[state]} {shown(state)}" for state in worst_first)
+def counted(states: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """How many are in each state, worst first."""
+    return tuple(sorted(Counter(states).items(), key=lambda one: (severity_of(one[0]), one[0])))
+
+
+def tally(counts: Sequence[tuple[str, int]], ago: str = "") -> str:
+    """✖ 1 DOWN  ● 3 UP; while nobody watches ✖ 1 DOWN  ? 2 OK  ? 3 UP 4m ago."""
+    marks = [state_mark(state, f"{count} {shown(state)}", ago) for state, count in counts]
+    words = "  ".join(mark.text.removesuffix(f" {ago} ago") for mark in marks)
+    return f"{words} {ago} ago" if ago and marks and marks[-1].past else words
 
 
 def troubles(rows: Sequence[Row]) -> list[int]:
@@ -130,11 +140,16 @@ def troubles(rows: Sequence[Row]) -> list[int]:
     return [at for at, row in enumerate(rows) if isinstance(row, Item) and severity_of(row.state).is_trouble]
 
 
-def _groups(status: Status) -> Iterable[tuple[str, list[Item]]]:
-    yield "nodes", sorted(map(NodeRow, status.nodes), key=lambda item: severity_of(item.state))
+def _groups(status: Status, now: int, face: Clockface) -> Iterable[tuple[str, list[Item]]]:
+    silences = status.holding.silences
+    standing = in_force(silences, now)
+    nodes = [NodeRow(node, node_note(node, silences, now, face)) for node in status.nodes]
+    yield "nodes", sorted(nodes, key=lambda item: severity_of(item.state))
     categories = {row.category for row in status.states}
     for category in (*CATEGORIES, *sorted(categories.difference(CATEGORIES))):
-        items: list[Item] = [StateRow(row) for row in status.states if row.category == category]
+        items: list[Item] = [
+            StateRow(row, state_note(row, standing)) for row in status.states if row.category == category
+        ]
         yield category, sorted(items, key=lambda item: (severity_of(item.state), item.key))
 
 

@@ -7,12 +7,14 @@ import sys
 from itertools import groupby
 from typing import Any
 
+from noroshi.console.holding import in_force, node_note, summary
 from noroshi.console.output import Cell, Printer, add_output_arguments, iso, plain, state_cell, state_json
 from noroshi.console.queries import Leadership, Status, open_queries
 from noroshi.console.sanitise import visible
 from noroshi.console.severity import severity_of
-from noroshi.console.times import Clockface, age
+from noroshi.console.times import Clockface, age, ago
 from noroshi.store.clock import now_us
+from noroshi.store.silences import Silence, covering_event
 from noroshi.store.views import State, Term
 
 CATEGORIES = ("system", "user", "maintenance")
@@ -52,14 +54,27 @@ def print_status(printer: Printer, status: Status, now: int, face: Clockface) ->
     """For people."""
     printer.heading(f"Cluster {visible(status.cluster)}")
     printer.lines(_leadership(status.leadership, status.written_at, now, face))
+    if held := summary(status.holding, now):
+        printer.lines([f"{held}: `noroshi silence list` shows them"])
     printer.lines([""])
     printer.heading("NODES")
+    unwatched = "" if status.leadership.held else ago(status.written_at, now)
     worst_first = sorted(status.nodes, key=lambda row: severity_of(row.state))
-    printer.rows([state_cell(row.state), plain(row.node), Cell(_since(row.since, now, face))] for row in worst_first)
+    silences = status.holding.silences
+    printer.rows(
+        [
+            state_cell(row.state, unwatched),
+            plain(row.node),
+            Cell(_since(row.since, now, face)),
+            plain(node_note(row, silences, now, face)),
+        ]
+        for row in worst_first
+    )
     for category, rows in groupby(sorted(status.states, key=_order), key=lambda row: row.category):
         printer.lines([""])
         printer.heading(visible(category.upper()))
-        printer.rows(_state_row(row, now, face) for row in rows)
+        standing = in_force(silences, now)
+        printer.rows(_state_row(row, now, face, unwatched, standing) for row in rows)
 
 
 def _order(row: State) -> tuple[int, str, int, str]:
@@ -73,21 +88,25 @@ def _leadership(leadership: Leadership, written_at: int | None, now: int, face: 
         return [f"coordinator {visible(leader.node)}, term {leader.term}, since {face.full(leader.since)}"]
     last = f"; last was {visible(leader.node)}, term {leader.term}" if leader else ""
     written = f"{face.full(written_at)}, {age(written_at, now)} ago" if written_at else "never"
-    return [f"coordinator NONE: nobody holds the role{last}", f"what follows may be old; last written {written}"]
+    return [
+        f"coordinator NONE: nobody holds the role{last}",
+        f"what follows is old, nobody watches the nodes now; last written {written}",
+    ]
 
 
 def _since(instant: int | None, now: int, face: Clockface) -> str:
     return "" if instant is None else f"since {face.full(instant)} ({age(instant, now)})"
 
 
-def _state_row(row: State, now: int, face: Clockface) -> list[Cell]:
+def _state_row(row: State, now: int, face: Clockface, unwatched: str, standing: tuple[Silence, ...]) -> list[Cell]:
     return [
-        state_cell(row.state),
+        state_cell(row.state, unwatched),
         plain(row.event),
         plain(f"from {row.node}"),
         Cell(f"{face.full(row.observed_at)} ({age(row.observed_at, now)})"),
         Cell(f"{row.count}x"),
         plain(_taken_on(row, face)),
+        plain(_kept_back(row, standing, now, face)),
         plain(row.supplement),
     ]
 
@@ -98,6 +117,11 @@ def _taken_on(row: State, face: Clockface) -> str:
     until = "" if row.acknowledged_until is None else f" until {face.full(row.acknowledged_until)}"
     comment = f" ({row.comment})" if row.comment else ""
     return f"acknowledged by {row.owner}{until}{comment}"
+
+
+def _kept_back(row: State, standing: tuple[Silence, ...], now: int, face: Clockface) -> str:
+    one = covering_event(standing, row.event, row.node)
+    return "" if one is None else f"silenced until {face.short(one.until, now)} by {one}"
 
 
 def _print_terms(printer: Printer, terms: tuple[Term, ...], arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from noroshi.node.coordinator import payload
 from noroshi.node.coordinator.damping import DampingManager, summary
 from noroshi.node.coordinator.definitions import DefinitionManager
 from noroshi.node.coordinator.notifications import NotificationManager
-from noroshi.node.coordinator.silences import SilenceManager, holder, why
+from noroshi.node.coordinator.silences import SilenceManager, why
 from noroshi.node.coordinator.troubles import TroubleManager
 from noroshi.node.coordinator.turn import Turn
 from noroshi.node.core.notification import in_order
@@ -81,7 +81,7 @@ class NoticeManager:
         if definition is None or subject.kind == "failure-event":
             self._notifications.notify(connection, turn, definition, subject, cause)
         elif (silence := self.silences.covering(subject, turn.at)) is not None:
-            self._notifications.hold(connection, turn, definition, subject, holder(silence), why(silence))
+            self._notifications.hold(connection, turn, definition, subject, silence.holder, why(silence))
             self.troubles.back(connection, turn, definition, subject)
         elif (held := self.damping.admit(connection, turn, definition, subject)) is not None:
             reason = self.damping.reason(held, definition)

@@ -93,15 +93,10 @@ class SilenceManager:
         self._open = [other for other in self._open if other.id != one.id]
         self._ended(connection, turn, one)
         events: dict[str, set[str]] = {}
-        for definition, event in notifications.held_events(connection, holder(one)):
+        for definition, event in notifications.held_events(connection, one.holder):
             events.setdefault(event, set()).add(definition)
         for event, definitions in events.items():
             self._resume(connection, turn, event, definitions)
-
-
-def holder(one: Silence) -> str:
-    """What stands in `held_by`."""
-    return f"silence {one.id}"
 
 
 def why(one: Silence) -> str:

@@ -49,14 +49,18 @@ def end(connection: apsw.Connection, number: int, at: int) -> None:
     connection.execute("UPDATE holds SET ended_at = ? WHERE id = ?", (at, number))
 
 
-def held(connection: apsw.Connection, holder: str) -> list[tuple[str, str, int]]:
-    """(definition, event name or source, how many) of what `holder` held back, most first."""
+def held(connection: apsw.Connection, holder: str, most: int = -1) -> list[tuple[str, str, int]]:
+    """(definition, event name or source, how many) of what `holder` held back, of each definition most first.
+
+    With `most` only of the newest so many.
+    """
     rows = connection.execute(
-        "SELECT o.definition, coalesce(e.event, s.name, ''), count(*) FROM notifications o"
+        "SELECT o.definition, coalesce(e.event, s.name, ''), count(*) FROM"
+        " (SELECT * FROM notifications WHERE held_by = ? ORDER BY id DESC LIMIT ?) o"
         " LEFT JOIN events e ON e.id = o.event_id"
         " LEFT JOIN logs l ON l.id = o.log_id LEFT JOIN sources s ON s.id = l.source"
-        " WHERE o.held_by = ? GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
-        (holder,),
+        " GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
+        (holder, most),
     )
     return [(str(definition), str(name), int(count)) for definition, name, count in rows]
 

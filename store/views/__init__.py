@@ -26,6 +26,7 @@ from noroshi.store.views.history_search import (
     scan_history,
     still_matching,
 )
+from noroshi.store.views.holding import Held, Holding, WholeHolding, WholeSilence, holding, whole_holding
 from noroshi.store.views.logs import (
     LogFilter,
     LogLine,
@@ -64,9 +65,11 @@ __all__ = [
     "Covered",
     "Event",
     "EventFilter",
+    "Held",
     "HistoryFilter",
     "HistorySearch",
     "HistoryStep",
+    "Holding",
     "LogFilter",
     "LogLine",
     "NodeState",
@@ -75,7 +78,9 @@ __all__ = [
     "ScanStep",
     "State",
     "Term",
+    "WholeHolding",
     "WholeNotification",
+    "WholeSilence",
     "Window",
     "WindowStep",
     "acknowledgements",
@@ -88,6 +93,7 @@ __all__ = [
     "events",
     "facts",
     "history_bounds",
+    "holding",
     "last_write",
     "log_after",
     "log_before",
@@ -109,5 +115,6 @@ __all__ = [
     "states",
     "still_matching",
     "terms",
+    "whole_holding",
     "whole_notification",
 ]

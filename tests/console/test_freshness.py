@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from filling import layout_of, leading
 from pilots import console
 
-from noroshi.console.app.freshness import Freshness, warning
+from noroshi.console.app.freshness import Freshness, as_of, warning
 from noroshi.console.app.reading import Health
 from noroshi.console.queries import Leader, Leadership
 from noroshi.console.times import SECOND, Clockface
@@ -69,6 +70,60 @@ GOOD = Health(100.0, NOW)
 )
 def test_the_warning_says_what_is_known(known: Freshness, now: float, said: str) -> None:
     assert warning(known, now, NOW, Clockface()) == said
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "instant"),
+    [
+        (Freshness(GOOD, 0.0, LED, written_at=NOW - 9 * SECOND), 100.5, None),
+        (Freshness(GOOD, 0.0, written_at=NOW - 9 * SECOND), 100.5, None),
+        (Freshness(GOOD, 0.0, GONE, NOW - 5 * SECOND, NOW - 9 * SECOND), 100.5, NOW - 5 * SECOND),
+        (Freshness(GOOD, 0.0, GONE, None, NOW - 9 * SECOND), 100.5, NOW - 9 * SECOND),
+        (Freshness(GOOD, 0.0, LED, written_at=NOW - 9 * SECOND), 112.0, NOW),
+        (Freshness(GOOD, 0.0, GONE, NOW - 5 * SECOND), 112.0, NOW - 5 * SECOND),
+        (Freshness(Health(), 0.0, GONE), 112.0, None),
+    ],
+)
+def test_what_is_shown_is_known_of_an_instant(known: Freshness, now: float, instant: int | None) -> None:
+    assert as_of(known, now) == instant
+
+
+def test_nobody_is_called_up_while_nobody_watches(filled: Path) -> None:
+    """At three in the morning the word is read, not the line above it."""
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            with leading(layout_of(filled)) as order:
+                order("node db2 UP")
+                await shown.shows("● UP        db1", "● 3 UP")
+            await shown.shows("COORDINATOR GONE since", "? UP", "? 3 UP")
+            assert re.search(r"^\? UP \d+s ago +db1 ", shown.text, re.MULTILINE)
+            assert "●" not in shown.text
+            assert "▲ WARNING" in shown.text, "nobody has seen it end"
+            assert shown.table.go_to("node db1")
+            await shown.press("enter")
+            await shown.shows("UP, as far as is known: nobody has watched it since 20")
+            await shown.press("escape")
+            with leading(layout_of(filled)):
+                await shown.shows("● UP        db1", "● 3 UP")
+                await shown.until("nothing is of the past", lambda: "ago" not in shown.text)
+
+    asyncio.run(run())
+
+
+def test_what_was_read_before_the_disk_went_is_of_the_past(filled: Path) -> None:
+    shared, away = layout_of(filled).shared, filled.parent / "away"
+
+    async def run() -> None:
+        with leading(layout_of(filled)):
+            async with console(filled) as shown:
+                await shown.shows("● UP        db1")
+                shared.rename(away)
+                await shown.shows("DISK NOT READABLE", "? 2 UP", "? UP")
+                away.rename(shared)
+                await shown.shows("● UP        db1")
+
+    asyncio.run(run())
 
 
 def test_a_coordinator_that_dies_is_missed_and_its_successor_seen(filled: Path) -> None:

@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import apsw
 import pytest
-from filling import HOSTILE, NODES, Run, fill, layout_of, leading, lines, many_lines, notification
+from conftest import NOW
+from filling import HOSTILE, NODES, SECOND, Run, fill, layout_of, leading, lines, many_lines, notification
 from waiting import wait_until
 
 from noroshi.store.tables import logs, nodes
@@ -47,12 +48,27 @@ def test_status_for_people_says_when_nobody_leads(filled: Path, run: Run) -> Non
     status, out, _ = run(filled, "status")
     assert status == 0
     assert "coordinator NONE: nobody holds the role; last was db1, term 1" in out
-    assert "what follows may be old; last written 2025-11-22 03:03:23Z" in out
-    assert out.index("✖ DOWN  db2") < out.index("● UP    db1")
+    assert "nobody watches the nodes now; last written 2025-11-22 03:03:23Z" in out
     with leading(layout_of(filled)):
         _, out, _ = run(filled, "status")
     assert "coordinator db1, term 2, since 20" in out
     assert "NONE" not in out
+    assert out.index("✖ DOWN  db2") < out.index("● UP    db1")
+
+
+def test_what_nobody_watches_is_not_called_up(filled: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noroshi.console.commands.status.now_us", lambda: NOW + 3 * 3600 * SECOND)
+    _, out, _ = run(filled, "status")
+    assert "? UP 3h00 ago  db1" in out
+    assert "? OK 3h00 ago" in out
+    assert "●" not in out
+    assert "✖ DOWN         db2" in out, "nobody has seen it end"
+    _, out, _ = run(filled, "status", "--json")
+    assert [row["state"] for row in json_lines(out)[0]["nodes"]] == ["UP", "DOWN", "UP"], "programs read the words"
+    with leading(layout_of(filled)):
+        _, out, _ = run(filled, "status")
+    assert "● UP    db1" in out
+    assert "ago" not in out
 
 
 def test_the_history_of_terms(filled: Path, run: Run) -> None:

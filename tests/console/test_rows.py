@@ -10,7 +10,7 @@ from noroshi.console.app.filtering import LONGEST, TextFilter, parse_log, parse_
 from noroshi.console.app.line_index import DenseIndex, SparseIndex
 from noroshi.console.app.messages import ScanStepped
 from noroshi.console.app.search import Search
-from noroshi.console.app.state_rows import FOLD_ABOVE, Folded, Heading, StateRow, build, tally, troubles
+from noroshi.console.app.state_rows import FOLD_ABOVE, Folded, Heading, StateRow, build, counted, tally, troubles
 from noroshi.console.app.tables import Found, LogTable
 from noroshi.console.app.widgets.state_table import fit_columns
 from noroshi.console.app.wrapping import wrap
@@ -96,7 +96,11 @@ def test_only_the_healthy_of_long_groups_are_folded() -> None:
 
 
 def test_a_tally_is_worst_first() -> None:
-    assert tally(["UP", "DOWN", "UP", "\x1b[2J"]) == "✖ 1 DOWN  ◆ 1 ␛[2J  ● 2 UP"
+    counts = counted(["UP", "DOWN", "UP", "\x1b[2J"])
+    assert tally(counts) == "✖ 1 DOWN  ◆ 1 ␛[2J  ● 2 UP"
+    assert tally([("UP", 1), ("OK", 2)], "4m") == "? 1 UP  ? 2 OK 4m ago"
+    assert tally([("DOWN", 1)], "4m") == "✖ 1 DOWN"
+    assert tally(counts, "4m") == "✖ 1 DOWN  ◆ 1 ␛[2J  ? 2 UP 4m ago"
     assert isinstance(build(status(state("a", "OK")), TextFilter(), True).rows[0], Heading)
 
 

@@ -11,7 +11,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from noroshi.console.app.header import header
+from noroshi.console.app.holding_detail import HOLDING, holding_job
+from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.widgets.bars import Bar, Hints, KeyBar, Prompt, StaleBanner
+from noroshi.console.holding import summary
 from noroshi.console.queries import Picture
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ class NoroshiScreen(Screen[None]):
     ]
     STANDING: ClassVar[bool] = True
     """Whether it is one of those the number keys lead to and from; one that is not is left by its own keys."""
+    TELLS_HOLDING: ClassVar[bool] = False
+    """Whether it says what keeps notifications back; `s` then shows all of that."""
     HINTS: ClassVar[Hints] = ()
     """What the last line offers."""
     HELP_LINES: ClassVar[Hints] = ()
@@ -41,6 +46,7 @@ class NoroshiScreen(Screen[None]):
         # kept, not looked up: a timer may still fire while the app takes the screen apart
         self.header_bar = Bar(id="header")
         self.stale_banner = StaleBanner(id="stale")
+        self.holding_bar = Bar(id="holding")
         self.state_bar = Bar(id="state")
         self.entry = Prompt(id="prompt")
         self.key_bar = KeyBar(self.HINTS)
@@ -52,6 +58,7 @@ class NoroshiScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield self.header_bar
         yield self.stale_banner
+        yield self.holding_bar
         yield self.body()
         yield self.state_bar
         yield self.entry
@@ -85,6 +92,16 @@ class NoroshiScreen(Screen[None]):
         line = header(self.TITLE, status, console.leadership, console.now, console.face, self.size.width)
         self.header_bar.show(line)
         self.stale_banner.show(console.warning())
+        held = summary(status.holding, console.now) if status and self.TELLS_HOLDING else ""
+        self.holding_bar.show(f" ○ {held}; s shows what is held back" if held else "")
+        self.holding_bar.display = bool(held)
+
+    def action_holding(self) -> None:
+        """What keeps notifications back, whole, kept up to date while it is open."""
+        screen = DetailScreen(HOLDING, [("", "reading …")], "WHAT HOLDS NOTIFICATIONS BACK")
+        screen.renewal = holding_job
+        self.console.push_screen(screen)
+        self.console.fetcher.submit("detail", holding_job)
 
     def prompt(self, purpose: str, label: str, text: str = "", hint: str = "") -> None:
         """Ask the operator for a line; `hint`, which is safe, stands there until something is typed."""

@@ -29,6 +29,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
     """Newest last, as in the log; those under way change in place."""
 
     TITLE = "NOTIFICATIONS"
+    TELLS_HOLDING = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "acknowledge", "Acknowledge"),
         Binding("v", "subject", "Its event or line"),
@@ -37,6 +38,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
         Binding("f", f"only('{','.join(UNTOLD)}')", "Failed"),
         Binding("d", "only('delivered')", "Delivered"),
         Binding("H", "only('held')", "Held back"),
+        Binding("s", "holding", "Silences"),
     ]
     FILTER_HINT = "text, !text, status:failed, event:app/*, node:db1"
     HINTS = (
@@ -55,6 +57,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
         ("v", "to its event in the status, or its line in the log"),
         ("D", "to the definition that says who is told"),
         ("p f d H", "only pending, failed, delivered, held back; again: all"),
+        ("s", "what holds notifications back: silences, maintenance, flapping, limits; who acknowledged what"),
         ("/", "only those with this text; !text without; status:failed event:app/* definition:x node:db1"),
         ("n  N", "next, previous one the filter found"),
         ("c", "those found in their context, and back"),

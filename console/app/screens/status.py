@@ -13,15 +13,18 @@ from noroshi.console.app.screens.filtered import FilteredScreen
 from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.state_table import StateTable
+from noroshi.console.holding import in_force
 from noroshi.console.output import iso, state_json
 from noroshi.console.queries import Picture
 from noroshi.console.sanitise import escaped_json
+from noroshi.store.silences import Silence
 
 
 class StatusScreen(FilteredScreen):
     """The table of fig. 4."""
 
     TITLE = "STATUS"
+    TELLS_HOLDING = True
     FILTER_HINT = "text, or !text for rows without it"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "trouble(1)", "Trouble"),
@@ -30,6 +33,7 @@ class StatusScreen(FilteredScreen):
         Binding("L", "log_of_node", "Log of node"),
         Binding("T", "terms", "Who led"),
         Binding("v", "notifications", "Its notifications"),
+        Binding("s", "holding", "Silences"),
     ]
     HINTS = (
         ("?", "help"),
@@ -47,6 +51,7 @@ class StatusScreen(FilteredScreen):
         ("L", "the log of the row's node"),
         ("T", "who led and since when, newest first"),
         ("v", "who was told: the notifications of the row's event, or those to the node"),
+        ("s", "what holds notifications back: silences, maintenance, flapping, limits; who acknowledged what"),
         ("o", "list or fold the healthy rows of long groups"),
         ("/", "show only rows with this text; !text only those without; Esc clears"),
     )
@@ -56,11 +61,13 @@ class StatusScreen(FilteredScreen):
         super().__init__()
         self.table = StateTable()
         self._fold = True
+        self._standing: tuple[Silence, ...] = ()
         self._shown = Rows((), 0, 0)
 
     def show_picture(self, picture: Picture) -> None:
-        self._shown = build(picture.status, self.wanted, self._fold)
-        self.table.show(self._shown, self.console.now, self.console.face, self.wanted)
+        self._standing = in_force(picture.status.holding.silences, self.console.now)
+        self._shown = build(picture.status, self.wanted, self._fold, self.console.now, self.console.face)
+        self.table.show(self._shown, self.console.now, self.console.face, self.wanted, self.console.as_of)
         self._show_state()
 
     def show_again(self) -> None:
@@ -68,7 +75,10 @@ class StatusScreen(FilteredScreen):
             self.show_picture(self.console.picture)
 
     def tick(self) -> None:
-        self.table.tick(self.console.now, self.console.face)
+        picture, now = self.console.picture, self.console.now
+        if picture is not None and in_force(picture.status.holding.silences, now) != self._standing:
+            self.show_picture(picture)
+        self.table.tick(self.console.now, self.console.face, self.console.as_of)
 
     def _show_state(self) -> None:
         self.state_bar.show(self.filter_line(self._shown.matched, self._shown.total))
@@ -124,13 +134,13 @@ class StatusScreen(FilteredScreen):
 
     def on_line_view_opened(self, event: LineView.Opened) -> None:
         event.stop()
-        row, face, now = self.table.current, self.console.face, self.console.now
+        row, face, now, as_of = self.table.current, self.console.face, self.console.now, self.console.as_of
         if isinstance(row, NodeRow):
             name = f"server/{row.node.node}"
-            fields = node_detail(row.node, now, face)
+            fields = node_detail(row.node, now, face, as_of)
         elif isinstance(row, StateRow):
             name = row.row.event
-            fields = state_detail(row.row, now, face)
+            fields = state_detail(row.row, now, face, as_of)
         else:
             self.action_fold()
             return

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from noroshi.console.severity import Mark, Severity, severity_of, shape_of
+from noroshi.console.severity import Mark, Severity, state_mark
 
 SIDEWAYS = 16
 """Cells the view moves sideways at a key."""
@@ -32,6 +32,7 @@ class LineView(ScrollView, can_focus=True):
         "line--heading",
         "line--muted",
         "line--match",
+        "line--past",
         *(f"line--{severity.name.lower()}" for severity in Severity),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,15 +85,15 @@ class LineView(ScrollView, can_focus=True):
     def style_of(self, name: str) -> Style:
         return self.get_component_rich_style(f"line--{name}", partial=True)
 
-    def state_text(self, state: str, shown: str, width: int) -> Text:
-        """Shape and word (`shown` is the state, sanitised), in `width` cells, by severity."""
-        return self.mark_text(Mark(shown, shape_of(state), severity_of(state)), width)
+    def state_text(self, state: str, shown: str, width: int, ago: str = "") -> Text:
+        """Shape and word (`shown` is the state, sanitised), in `width` cells, by severity; `ago` as in `state_mark`."""
+        return self.mark_text(state_mark(state, shown, ago), width)
 
     def mark_text(self, mark: Mark, width: int) -> Text:
         """Likewise, of anything that has a shape."""
-        word = Text(f"{mark.shape} {mark.word}")
+        word = Text(mark.text)
         word.truncate(width, overflow="ellipsis")
-        word.stylize(self.style_of(mark.severity.name.lower()))
+        word.stylize(self.style_of("past" if mark.past else mark.severity.name.lower()))
         return word.append(" " * (width - word.cell_len))
 
     # --- rendering ----------------------------------------------------------------------------------------------

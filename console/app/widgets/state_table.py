@@ -8,13 +8,14 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from noroshi.console.app.filtering import TextFilter
-from noroshi.console.app.state_rows import Folded, Heading, NodeRow, Row, Rows, StateRow, shown, troubles
+from noroshi.console.app.state_rows import Folded, Heading, NodeRow, Row, Rows, StateRow, shown, tally, troubles
 from noroshi.console.app.widgets.cells import cut
 from noroshi.console.app.widgets.keyed_table import KeyedTable
-from noroshi.console.times import Clockface, age
+from noroshi.console.severity import state_mark
+from noroshi.console.times import Clockface, age, ago
 
 WIDE = 120
-_AGE, _COUNT, _STATE_MOST, _NODE_MOST = 5, 5, 14, 16
+_AGE, _COUNT, _STATE_MOST, _PAST_MOST, _NODE_MOST = 5, 5, 14, 18, 16
 _GAP = 2
 
 
@@ -36,13 +37,15 @@ class Columns:
         return self.event + (_GAP + self.supplement if self.supplement else 0)
 
 
-def fit_columns(rows: tuple[Row, ...], width: int, time_width: int) -> Columns:
+def fit_columns(rows: tuple[Row, ...], width: int, time_width: int, unwatched: str = "") -> Columns:
     """Share out `width`: state and event always; then age, node, count, supplement; instants from WIDE up."""
-    items = [row.texts for row in rows if isinstance(row, NodeRow | StateRow)]
-    state = max((cell_len(texts[0]) for texts in items), default=0) + 2
+    listed = [row for row in rows if isinstance(row, NodeRow | StateRow)]
+    items = [row.texts for row in listed]
+    state = max((cell_len(state_mark(row.state, row.texts[0], unwatched).text) for row in listed), default=0)
     event = max((cell_len(texts[1]) for texts in items), default=0)
     node = max((cell_len(texts[2]) for texts in items if len(texts) > 2), default=0)
-    state, node = min(max(state, 9), _STATE_MOST), min(max(node, 4), _NODE_MOST)
+    most = _PAST_MOST if unwatched else _STATE_MOST
+    state, node = min(max(state, 9), most), min(max(node, 4), _NODE_MOST)
     time = time_width if width >= WIDE else 0
     count = _COUNT if width >= 50 else 0
     node = node if width >= 60 else 0
@@ -53,7 +56,10 @@ def fit_columns(rows: tuple[Row, ...], width: int, time_width: int) -> Columns:
 
 
 class StateTable(KeyedTable[Row]):
-    """Shows `Rows`; the ages in it are those of the last `show` or `tick`."""
+    """Shows `Rows`; the ages in it are those of the last `show` or `tick`.
+
+    `as_of`: the last instant of which they tell for sure, None while they are up to date.
+    """
 
     def __init__(self) -> None:
         super().__init__(id="states")
@@ -61,14 +67,15 @@ class StateTable(KeyedTable[Row]):
         self._columns = Columns(9, 0, 0, 4, 0)
         self._now = 0
         self._face = Clockface()
+        self._unwatched = ""
         self._highlight = TextFilter()
         self._painted: dict[int, Text] = {}
 
-    def show(self, rows: Rows, now: int, face: Clockface, highlight: TextFilter) -> None:
+    def show(self, rows: Rows, now: int, face: Clockface, highlight: TextFilter, as_of: int | None = None) -> None:
         """Show these rows; the cursor stays on what it was on."""
         at = self.current
         before, self._rows = self._rows, rows
-        self._now, self._face, self._highlight = now, face, highlight
+        self._now, self._face, self._highlight, self._unwatched = now, face, highlight, ago(as_of, now)
         self.refit()
         self._keep_cursor(at.key if at else None)
         if len(before.rows) != len(rows.rows):
@@ -76,9 +83,11 @@ class StateTable(KeyedTable[Row]):
             self.refresh()
         self._repaint_changed()
 
-    def tick(self, now: int, face: Clockface) -> None:
+    def tick(self, now: int, face: Clockface, as_of: int | None = None) -> None:
         """Time goes on, or is shown otherwise: repaint the ages and instants that changed."""
-        refit, self._now, self._face = face != self._face, now, face
+        unwatched = ago(as_of, now)
+        refit = face != self._face or len(unwatched) != len(self._unwatched)
+        self._now, self._face, self._unwatched = now, face, unwatched
         if refit:
             self.fit()
         self._repaint_changed()
@@ -114,7 +123,7 @@ class StateTable(KeyedTable[Row]):
     def fit(self) -> None:
         oldest = min((row.row.observed_at for row in self.rows if isinstance(row, StateRow)), default=self._now)
         time = max(len("LAST REPORTED"), len(self._face.short(oldest, self._now)))
-        self._columns = fit_columns(self.rows, self.scrollable_content_region.width, time)
+        self._columns = fit_columns(self.rows, self.scrollable_content_region.width, time, self._unwatched)
 
     def _keep_cursor(self, key: str | None) -> None:
         if key is None:
@@ -142,17 +151,18 @@ class StateTable(KeyedTable[Row]):
     def _make(self, y: int) -> Text:
         row = self.rows[y]
         if isinstance(row, Folded):
-            return Text(f"  … {row.count} healthy rows folded, press o to list them", self.style_of("muted"))
+            were = f"rows that were healthy {self._unwatched} ago" if self._unwatched else "healthy rows"
+            return Text(f"  … {row.count} {were} folded, press o to list them", self.style_of("muted"))
         if isinstance(row, Heading):
             return self._heading(row)
-        text = self.state_text(row.state, row.texts[0], self._columns.state)
+        text = self.state_text(row.state, row.texts[0], self._columns.state, self._unwatched)
         text.append(self._node_line(row) if isinstance(row, NodeRow) else self._state_line(row))
         for span in self._highlight.spans(text.plain):
             text.stylize(self.style_of("match"), *span)
         return text
 
     def _heading(self, row: Heading) -> Text:
-        front = f"{shown(row.group).upper()}  {row.tally}"
+        front = f"{shown(row.group).upper()}  {tally(row.counts, self._unwatched)}"
         titles = ["", "AGE", "", "SINCE", ""]
         if row.group != "nodes":
             titles = ["NODE", "AGE", "COUNT", "SINCE", "LAST REPORTED"]
@@ -162,8 +172,10 @@ class StateTable(KeyedTable[Row]):
     def _node_line(self, row: NodeRow) -> str:
         node = row.node
         since = "" if node.since is None else self._face.short(node.since, self._now)
-        name = cut(row.texts[1], self._columns.front)
-        return f"{'':{_GAP}}{name}" + self._right(["", age(node.since, self._now), "", since, ""])
+        _, name, _, note = row.texts
+        columns, beside = self._columns, f"{'':{_GAP}}{note}"
+        front = f"{cut(name, columns.event)}{beside}" if columns.supplement and note else name + beside * bool(note)
+        return f"{'':{_GAP}}{cut(front, columns.front)}" + self._right(["", age(node.since, self._now), "", since, ""])
 
     def _state_line(self, row: StateRow) -> str:
         columns, state = self._columns, row.row

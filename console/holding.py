@@ -1,0 +1,61 @@
+"""What keeps notifications back, in words: one line of it all, and a note for each row it concerns; pure.
+
+Rules: every text that is returned has passed the sanitiser, but for the notes, which a row sanitises with the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from noroshi.console.times import Clockface
+from noroshi.store.silences import Silence, covering_event
+from noroshi.store.views import Holding, NodeState, State
+
+
+def in_force(silences: Iterable[Silence], now: int) -> tuple[Silence, ...]:
+    """Those that have begun and are not over."""
+    return tuple(one for one in silences if one.begun_at <= now < one.until)
+
+
+def planned(silences: Iterable[Silence], now: int) -> tuple[Silence, ...]:
+    """Those that are to begin."""
+    return tuple(one for one in silences if now < one.begun_at)
+
+
+def summary(holding: Holding, now: int) -> str:
+    """2 silences, 1 node in maintenance; empty where nothing is held back, nor will be."""
+    standing = in_force(holding.silences, now)
+    kinds = [row.kind for row in holding.holds]
+    counts = (
+        (sum(bool(one.pattern) for one in standing), "silence", "silences"),
+        (len({one.node for one in standing if one.node}), "node in maintenance", "nodes in maintenance"),
+        (kinds.count("flap"), "flapping", "flapping"),
+        (len(kinds) - kinds.count("flap"), "limit reached", "limits reached"),
+        (len(planned(holding.silences, now)), "planned", "planned"),
+    )
+    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
+
+
+def state_note(row: State, standing: tuple[Silence, ...]) -> str:
+    """Who has taken it on, and whether anybody is told of it: `ack ann, silenced`; empty mostly."""
+    parts = [f"ack {row.owner}"] if row.owner else []
+    if standing and (one := covering_event(standing, row.event, row.node)) is not None:
+        parts.append("silenced" if one.pattern else f"maintenance of {one.node}")
+    return ", ".join(parts)
+
+
+def node_note(node: NodeState, silences: tuple[Silence, ...], now: int, face: Clockface) -> str:
+    """Its maintenance, now or to come: until when, whose, why; empty mostly."""
+    here = [one for one in silences if one.node == node.node]
+    if standing := in_force(here, now):
+        longest = max(standing, key=lambda one: one.until)
+        return f"maintenance until {face.short(longest.until, now)}, {whose(longest)}"
+    if coming := planned(here, now):
+        first = min(coming, key=lambda one: one.begun_at)
+        return f"maintenance from {face.short(first.begun_at, now)}, {whose(first)}"
+    return ""
+
+
+def whose(one: Silence) -> str:
+    """ann: disk swap."""
+    return f"{one.author}: {one.comment}" if one.comment else one.author
