@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from textual.message import Message
 
@@ -10,6 +10,7 @@ from noroshi.console.app.messages import DetailRead
 from noroshi.console.app.reading import Job
 from noroshi.console.queries import Queries
 from noroshi.console.times import Clockface, age
+from noroshi.store.silences import Silence
 from noroshi.store.views import Event, EventFilter, LogLine, NodeState, State, Term
 
 Fields = list[tuple[str, str]]
@@ -27,8 +28,16 @@ def node_detail(node: NodeState, now: int, face: Clockface, as_of: int | None = 
     return [("node", node.node), ("state", _state(node.state, now, face, as_of)), ("since", _at(node.since, now, face))]
 
 
+def silence_detail(covering: Iterable[Silence], face: Clockface) -> Fields:
+    """What keeps it from being told, one each."""
+    return [("silenced", f"{one}, from {face.full(one.begun_at)} until {face.full(one.until)}") for one in covering]
+
+
 def state_detail(row: State, now: int, face: Clockface, as_of: int | None = None) -> Fields:
     """A row of the state table; `as_of` None while somebody watches it."""
+    until = "while that lasts" if row.acknowledged_until is None else f"until {face.full(row.acknowledged_until)}"
+    why = f": {row.comment}" if row.comment else ""
+    acknowledged = [("acknowledged", f"by {row.owner}, {until}{why}")] if row.owner else []
     return [
         ("event", row.event),
         ("state", _state(row.state, now, face, as_of)),
@@ -39,6 +48,7 @@ def state_detail(row: State, now: int, face: Clockface, as_of: int | None = None
         ("last reported", _at(row.seen_at, now, face)),
         ("reports", str(row.count)),
         ("supplement", row.supplement or "-"),
+        *acknowledged,
     ]
 
 

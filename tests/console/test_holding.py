@@ -119,7 +119,14 @@ def test_the_status_says_so_in_a_line_and_beside_each_row(held_back: Path, monke
             assert "[ack ann] sdb1 removed, 1 of 2 left" in _row(shown.rows, "raid/db1/md0")
             node = next(row for row in shown.rows if "maintenance until" in row)
             assert node.startswith("✖ DOWN")
-            assert "maintenance until 05:04:05Z, bob: disk swap" in node
+            assert "maintenance until 05:04:05Z, bob: dis…" in node
+            await shown.press("enter")
+            await shown.shows("silenced        maintenance of db2, bob: disk swap, from 2025-11-22 02:04:05Z until")
+            await shown.press("escape")
+            assert shown.table.go_to("state raid/db1/md0")
+            await shown.press("enter")
+            await shown.shows("acknowledged    by ann, while that lasts: on it")
+            await shown.press("escape")
             await shown.press("slash", *"ack ann", "enter")
             await shown.shows("1 of 14")
 

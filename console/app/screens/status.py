@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from noroshi.console.app.detail import TERMS, event_job, node_detail, state_detail, terms_job
+from noroshi.console.app.detail import TERMS, event_job, node_detail, silence_detail, state_detail, terms_job
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.filtered import FilteredScreen
 from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build
@@ -138,9 +138,11 @@ class StatusScreen(FilteredScreen):
         if isinstance(row, NodeRow):
             name = f"server/{row.node.node}"
             fields = node_detail(row.node, now, face, as_of)
+            fields += silence_detail((one for one in self._standing if one.node == row.node.node), face)
         elif isinstance(row, StateRow):
             name = row.row.event
             fields = state_detail(row.row, now, face, as_of)
+            fields += silence_detail((one for one in self._standing if one.covers_event(name, row.row.node)), face)
         else:
             self.action_fold()
             return
