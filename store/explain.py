@@ -2,16 +2,18 @@
 
 Role: pure; the command and the console read the facts from the database and show the answer, coordinator or not.
 Rules: it predicts and is tested against the engine and duplicate control themselves. What only time or an answer can
-tell (a time limit, a failure) is not predicted: the groups behind the first live one say that they follow it.
+tell (a time limit, a failure) is not predicted: the groups behind the first live one say that they follow it. What is
+held back says by what, why, and what comes of it; whoever heard of something is foreseen to hear that it is over.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
+from noroshi.store.clock import to_iso
 from noroshi.store.matching import NamePattern
 from noroshi.store.model import FAILURE_EVENT, Application, Definition, Destination
 from noroshi.store.silences import Silence, covering_event, covering_line
@@ -20,6 +22,7 @@ GONE = {"DOWN": "node is down", "STOPPED": "node is stopped"}
 """States of nodes that are skipped, and what is stored with the attempt then (spec 4.3)."""
 
 SAME = "same state and supplement as the current one"
+RECOVERY = "recovery"
 NOT_ALLOWING = "same as the current one, and another definition alone allows duplicates"
 
 
@@ -43,10 +46,28 @@ class LineAsked:
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """What holds something back for flapping or by a limit: why, as it is stored, and what comes then."""
+
+    why: str
+    then: str
+
+
+@dataclass(frozen=True)
+class TakenOn:
+    """Who has acknowledged the event in which state; `until` None: while that lasts."""
+
+    state: str
+    author: str
+    comment: str
+    until: int | None
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the database holds. `current` is (state, supplement) of the event's row; `own` the leader's node or None;
     `held` what is held back for flapping or by a limit, or would be from now on, as (definition or empty, event or
-    empty): why."""
+    empty): by what. `acknowledged`: who has taken the event on; `heard`: by definition, who heard of the trouble."""
 
     definitions: tuple[Definition, ...]
     current: tuple[str, str] | None
@@ -54,7 +75,9 @@ class Facts:
     members: frozenset[str]
     silences: tuple[Silence, ...]
     own: str | None
-    held: Mapping[tuple[str, str], str]
+    held: Mapping[tuple[str, str], Keeping]
+    acknowledged: TakenOn | None = None
+    heard: Mapping[str, tuple[Destination, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Explained:
-    """One definition that matches; `told` is false where something keeps it from being notified: `reason` says what."""
+    """One definition that matches; `told` is false where something keeps it from being notified: `reason` says what.
+
+    `notes`: what else is so: how long it is held back, what an acknowledgement does. A definition that matches no more,
+    but tells those who heard that it is over, is told for the reason RECOVERY.
+    """
 
     definition: str
     version: int
@@ -87,10 +114,11 @@ class Explained:
     reason: str
     enough: str
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
 
 
 def explain(asked: EventAsked | LineAsked, facts: Facts) -> tuple[Explained, ...]:
-    """Each definition that matches, by name; empty where nothing is defined (S1)."""
+    """Each definition that matches (none where nothing is defined, S1), then those that tell that it is over."""
     if isinstance(asked, LineAsked):
         matching = [one for one in facts.definitions if _matches_line(one, asked)]
     else:
@@ -98,7 +126,10 @@ def explain(asked: EventAsked | LineAsked, facts: Facts) -> tuple[Explained, ...
     if not matching and isinstance(asked, EventAsked) and asked.event == FAILURE_EVENT:
         matching = [Definition(name="", kind="event", event=FAILURE_EVENT)]
     allowing = any(one.duplicates == "allow" for one in matching)
-    return tuple(_explained(one, asked, facts, allowing) for one in matching)
+    found = [_explained(one, asked, facts, allowing) for one in matching]
+    if isinstance(asked, EventAsked):
+        found += _recoveries(asked, facts, {one.name for one in matching})
+    return tuple(found)
 
 
 def _matches_event(one: Definition, asked: EventAsked) -> bool:
@@ -116,22 +147,48 @@ def _matches_line(one: Definition, asked: LineAsked) -> bool:
 
 
 def _explained(one: Definition, asked: EventAsked | LineAsked, facts: Facts, allowing: bool) -> Explained:
-    why = _kept_back(one, asked, facts, allowing)
-    return Explained(one.name, one.version, not why, why, one.enough, tuple(_groups(one, facts)))
+    why, then = _kept_back(one, asked, facts, allowing)
+    notes = [then] if then else []
+    if isinstance(asked, EventAsked) and facts.acknowledged is not None:
+        notes += _of_acknowledgement(one, asked.state, facts.acknowledged)
+    return Explained(one.name, one.version, not why, why, one.enough, tuple(_groups(one, facts)), tuple(notes))
 
 
-def _kept_back(one: Definition, asked: EventAsked | LineAsked, facts: Facts, allowing: bool) -> str:
-    """Why this definition would not be notified; empty: it would."""
+def _of_acknowledgement(one: Definition, state: str, by: TakenOn) -> list[str]:
+    """What it does to this definition: it never keeps a change from being told."""
+    until = "while that lasts" if by.until is None else f"until {to_iso(by.until)}"
+    why = f": {by.comment}" if by.comment else ""
+    if state != by.state:
+        return [f"ends the acknowledgement of {by.state} by {by.author}{why}"]
+    kept = [word for word, there in (("repeats", one.repeat), ("escalations", one.escalate)) if there is not None]
+    if not kept:
+        return []
+    return [f"{' and '.join(kept)} held back: {by.state} acknowledged by {by.author}, {until}{why}"]
+
+
+def _recoveries(asked: EventAsked, facts: Facts, matching: set[str]) -> Iterable[Explained]:
+    """Those who heard of it by a definition that covers it no more; a silence holds none of this back."""
+    for one in facts.definitions:
+        heard = facts.heard.get(one.name, ())
+        if one.recovery and heard and one.name not in matching:
+            told = tuple(_told(each, facts) for each in heard)
+            yield Explained(one.name, one.version, True, RECOVERY, "all", (Group(1, "now", told),))
+
+
+def _kept_back(one: Definition, asked: EventAsked | LineAsked, facts: Facts, allowing: bool) -> tuple[str, str]:
+    """Why this definition would not be notified (empty: it would), and what comes then."""
     if isinstance(asked, LineAsked):
         silence, name = covering_line(facts.silences, asked.source, asked.node), ""
     else:
         if facts.current == (asked.state, asked.supplement) and one.duplicates != "allow":
-            return NOT_ALLOWING if allowing else SAME
+            return (NOT_ALLOWING if allowing else SAME), ""
         silence, name = covering_event(facts.silences, asked.event, asked.node), asked.event
     if silence is not None:
-        return f"silenced: {silence}"
+        then = "" if isinstance(asked, LineAsked) else "told when the silence ends, if it is still so"
+        return f"silenced: {silence}, until {to_iso(silence.until)}", then
     keys = ((one.name, name), (one.name, ""), ("", ""))
-    return next((facts.held[key] for key in keys if key in facts.held), "")
+    found = next((facts.held[key] for key in keys if key in facts.held), Keeping("", ""))
+    return found.why, found.then
 
 
 def _groups(one: Definition, facts: Facts) -> Iterable[Group]:

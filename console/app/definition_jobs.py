@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from noroshi.console.app import drafts
-from noroshi.console.app.draft import Base, Checked, check, rehearse
+from noroshi.console.app.draft import Base, Checked, as_rehearsed, check, rehearse, sample
 from noroshi.console.app.drafts import Claim, Draft
 from noroshi.console.app.messages import Answered
 from noroshi.console.app.reading import TROUBLES, Job
@@ -24,7 +24,9 @@ from noroshi.console.queries import Queries
 from noroshi.store import views
 from noroshi.store.changes import unversioned
 from noroshi.store.clock import now_us
+from noroshi.store.connection import Connection
 from noroshi.store.errors import NoroshiError
+from noroshi.store.explain import EventAsked, Facts, LineAsked
 from noroshi.store.model import Definition
 from noroshi.store.tables.definitions import VersionRow
 from noroshi.store.views import Notification
@@ -220,9 +222,16 @@ def _keep(claim: Claim, draft: Draft) -> str:
 def _rehearsed(queries: Queries, one: Definition) -> Rehearsed:
     leadership = queries.leadership()
     own = leadership.leader.node if leadership.held and leadership.leader else None
-    members = asking.place(queries.config).cluster.names
-    facts, present = queries.ask(lambda c: (views.facts(c, None, members, own, now_us()), views.states(c)))
-    return Rehearsed(one, tuple(rehearse(one, facts, present)))
+    cluster = asking.place(queries.config).cluster
+
+    def known(connection: Connection) -> tuple[EventAsked | LineAsked, Facts, tuple[views.State, ...]]:
+        present = views.states(connection)
+        asked = sample(one, present, own or min(cluster.names, default=""))
+        event = asked.event if isinstance(asked, EventAsked) else None
+        members, instead = cluster.names, (as_rehearsed(one),)
+        return asked, views.facts(connection, event, members, own, now_us(), cluster.limit, instead), present
+
+    return Rehearsed(one, tuple(rehearse(one, *queries.ask(known))))
 
 
 # --- changing ------------------------------------------------------------------------------------------------------

@@ -132,15 +132,18 @@ def _lines(one: Definition | None) -> list[str]:
 # --- who would be told now -----------------------------------------------------------------------------------------
 
 
-def rehearse(one: Definition, facts: Facts, present: Iterable[State]) -> list[str]:
-    """Who would be told now, by this definition alone, of something it matches; each line safe.
+def as_rehearsed(one: Definition) -> Definition:
+    """No line is made up that an operator's pattern would find, so it takes every line."""
+    return msgspec.structs.replace(one, pattern="")
 
-    `facts` as of a name that is not yet so: it is a change that is rehearsed.
+
+def rehearse(one: Definition, asked: EventAsked | LineAsked, facts: Facts, present: Iterable[State]) -> list[str]:
+    """Who would be told now, by this definition alone, of the `sample` of it; each line safe.
+
+    `facts` are those of `as_rehearsed`. It is a change that is rehearsed, though the name may be in that state.
     """
     matching = [row for row in present if _covers(one, row)]
-    asked = _sample(one, matching, facts.own or next(iter(sorted(facts.members)), ""))
-    # no line is made up that an operator's pattern would find, so it takes every line here
-    known = replace(facts, current=None, definitions=(msgspec.structs.replace(one, pattern=""),))
+    known = replace(facts, current=None, definitions=(as_rehearsed(one),))
     what = f"{asked.event} became {asked.state}" if isinstance(asked, EventAsked) else _line_words(one)
     lines = [visible(f"If {what} now:"), *(f"  {line}" for line in _body(explain(asked, known)))]
     return lines + ([_present(matching)] if one.kind == "event" else [])
@@ -160,10 +163,11 @@ def _covers(one: Definition, row: State) -> bool:
     return one.kind == "event" and NamePattern(one.event).matches(row.event)
 
 
-def _sample(one: Definition, matching: list[State], node: str) -> EventAsked | LineAsked:
-    """Something it matches: an event there is, where there is one; of a pattern, a name it allows."""
+def sample(one: Definition, present: Iterable[State], node: str) -> EventAsked | LineAsked:
+    """Something it matches: an event there is, where there is one; else a name its pattern allows, seen by `node`."""
     if one.kind == "log":
         return LineAsked("", _filled(one.source), _filled(one.node) if one.node != "**" else node)
+    matching = [row for row in present if _covers(one, row)]
     ranked = sorted(matching, key=lambda row: row.state not in one.state)
     name = ranked[0].event if ranked else _filled(one.event)
     return EventAsked(name, one.state[0] if one.state else "ERROR", "", ranked[0].node if ranked else node)

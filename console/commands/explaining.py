@@ -17,7 +17,7 @@ from noroshi.console.sanitise import visible
 from noroshi.store import views
 from noroshi.store.clock import now_us
 from noroshi.store.errors import NoroshiError
-from noroshi.store.explain import EventAsked, Explained, Group, LineAsked, Told, explain
+from noroshi.store.explain import RECOVERY, EventAsked, Explained, Group, LineAsked, Told, explain
 from noroshi.store.lock import is_held, read_lock
 
 
@@ -78,12 +78,26 @@ def told_lines(explained: tuple[Explained, ...]) -> list[str]:
 
 def _definition(one: Explained) -> list[str]:
     name = f"{one.definition} v{one.version}" if one.definition else "(no definition: the coordinator's own node)"
-    verdict = f"told, {one.enough} of a group is enough" if one.told else f"NOT told: {one.reason}"
-    return [visible(f"{name}: {verdict}"), *(line for group in one.groups for line in _group(group))]
+    notes = [visible(f"  {note}") for note in one.notes]
+    return [
+        visible(f"{name}: {_verdict(one)}"),
+        *notes,
+        *(line for group in one.groups for line in _group(group, one.told)),
+    ]
 
 
-def _group(group: Group) -> list[str]:
-    return [visible(f"  priority {group.priority}, {group.turn}"), *(_told(one) for one in group.destinations)]
+def _verdict(one: Explained) -> str:
+    if not one.told:
+        return f"NOT told: {one.reason}"
+    if one.reason == RECOVERY:
+        return "those who heard of it are told that it is over"
+    return f"told, {one.enough} of a group is enough"
+
+
+def _group(group: Group, told: bool) -> list[str]:
+    otherwise = "" if told else "otherwise "
+    title = visible(f"  {otherwise}priority {group.priority}, {group.turn}")
+    return [title, *(_told(one) for one in group.destinations)]
 
 
 def _told(one: Told) -> str:

@@ -6,6 +6,7 @@ bound: pages follow the row id or the index on time, and the text filter goes in
 """
 
 from noroshi.store.views.events import Event, EventFilter, events
+from noroshi.store.views.facts import facts
 from noroshi.store.views.history import (
     Acknowledgement,
     Attempt,
@@ -48,7 +49,6 @@ from noroshi.store.views.operating import (
     definition_versions,
     definitions_named,
     definitions_seen,
-    facts,
     past_silences,
     silences,
 )

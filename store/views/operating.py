@@ -1,28 +1,17 @@
-"""What operators have set: silences; and the facts behind 'who would be told now'."""
+"""What operators have set: silences, acknowledgements, definitions and their versions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apsw
 
-from noroshi.store.damping import Window
-from noroshi.store.explain import Facts
-from noroshi.store.matching import NamePattern
-from noroshi.store.model import Definition, Limit
+from noroshi.store.model import Definition
 from noroshi.store.silences import Silence
-from noroshi.store.tables import definitions, holds, nodes
+from noroshi.store.tables import definitions
 from noroshi.store.tables import silences as table
 from noroshi.store.tables.definitions import VersionRow
-from noroshi.store.tables.events import state_of
 from noroshi.store.views.history import Acknowledgement
-
-_KEEPING = {
-    "flap": "flapping: held back until it is calm",
-    "limit": "the definition's limit is reached",
-    "overall": "the overall limit is reached",
-}
 
 
 @dataclass(frozen=True)
@@ -106,54 +95,3 @@ def definitions_seen(connection: apsw.Connection) -> tuple[tuple[Definition, ...
 def definitions_named(connection: apsw.Connection, name: str) -> tuple[Definition, ...]:
     """The definition of that name now in force, or none."""
     return tuple(one for one in definitions.current(connection) if one.name == name)
-
-
-def facts(
-    connection: apsw.Connection,
-    event: str | None,
-    members: Iterable[str],
-    own: str | None,
-    now: int,
-    overall: Limit | None = None,
-) -> Facts:
-    """What `explain` needs, in one reading; `event` None for a line, `overall` the cluster's own limit."""
-    row = None if event is None else state_of(connection, event)
-    current = tuple(definitions.current(connection))
-    concerned = [one for one in current if _may_concern(one, event)]
-    standing = {(one.definition, one.event): _KEEPING[one.kind] for one in holds.standing(connection)}
-    return Facts(
-        definitions=current,
-        current=None if row is None else (row.state, row.supplement),
-        nodes={node.name: node.state for node in nodes.nodes(connection)},
-        members=frozenset(members),
-        silences=tuple(one for one in silences(connection, now) if one.begun_at <= now),
-        own=own,
-        held={**_would_be_held(connection, event, concerned, now, overall), **standing},
-    )
-
-
-def _may_concern(one: Definition, event: str | None) -> bool:
-    return one.kind == "log" if event is None else one.kind == "event" and NamePattern(one.event).matches(event)
-
-
-def _would_be_held(
-    connection: apsw.Connection, event: str | None, concerned: Iterable[Definition], now: int, overall: Limit | None
-) -> dict[tuple[str, str], str]:
-    """What the next one would be one too many for, as `Facts.held`."""
-    held = {}
-    for one in concerned:
-        if event is not None and one.flap is not None:
-            past = [*holds.changes_of(connection, event, one.flap.changes - 1), now]
-            if Window(one.flap.changes, one.flap.within, past).is_full(now):
-                held[one.name, event] = _KEEPING["flap"]
-        if _is_reached(connection, one.name, one.limit, now):
-            held[one.name, ""] = _KEEPING["limit"]
-    if _is_reached(connection, "", overall, now):
-        held["", ""] = _KEEPING["overall"]
-    return held
-
-
-def _is_reached(connection: apsw.Connection, definition: str, limit: Limit | None, now: int) -> bool:
-    if limit is None:
-        return False
-    return Window(limit.count, limit.within, holds.begun(connection, definition, limit.count)).is_full(now)

@@ -9,14 +9,15 @@ from pathlib import Path
 import apsw
 import pytest
 from conftest import NOW
-from filling import SECOND, Run, event, fill, layout_of
-from pilots import console
+from filling import SECOND, Run, event, fill, layout_of, notification
+from pilots import Console, console
 
 from noroshi.console.app.detail import Fields
 from noroshi.console.app.holding_detail import holding_detail
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.holding import node_note, state_note, summary
 from noroshi.console.times import Clockface
+from noroshi.store.clock import now_us
 from noroshi.store.silences import Silence
 from noroshi.store.tables import holds, notifications, silences, troubles
 from noroshi.store.tables.holds import HoldRow
@@ -193,3 +194,42 @@ def test_the_status_command_says_so_too(held_back: Path, run: Run, monkeypatch: 
     assert "maintenance until 05:04:05Z, bob: disk swap" in out
     orders = next(line for line in out.splitlines() if "  app/orders  " in line)
     assert "silenced until 04:04:05Z by silence 1 of ann: [b]upgrade␛[2J" in orders
+
+
+async def _rehearsed(shown: Console, name: str) -> None:
+    """Open the editor on a definition."""
+    await shown.press("4")
+    await shown.shows(name)
+    shown.app.definitions_screen.stand_on(name)
+    await shown.press("e")
+    await shown.shows("WHO WOULD BE TOLD NOW")
+
+
+def test_the_rehearsal_of_an_edit_says_what_would_hold_it_back(defined: Path) -> None:
+    layout = layout_of(defined)
+    now = now_us()
+
+    def acknowledged(connection: apsw.Connection) -> None:
+        troubles.acknowledge(connection, "raid/db1/md0", "DEGRADED", "ann", "on it", now, None)
+
+    def silenced(connection: apsw.Connection) -> None:
+        silences.add(connection, "raid/*/*", "", "bob", "upgrade", now - HOUR, now + HOUR)
+
+    def told(connection: apsw.Connection) -> None:
+        silences.end(connection, 1, now, "bob")
+        event_of = event(connection, "app/orders", "ERROR", at=now)
+        notification(connection, event_of, "delivered", at=now)
+
+    async def run() -> None:
+        fill(layout, acknowledged)
+        async with console(defined, (160, 30)) as shown:
+            await _rehearsed(shown, "disk-trouble")
+            await shown.shows("told, all of a group is enough", "repeats held back: DEGRADED acknowledged by ann")
+            fill(layout, silenced)
+            await shown.shows("NOT told: silenced: silence 1 of bob: upgrade, until", "otherwise priority 1, now")
+            await shown.shows("told when the silence ends, if it is still so")
+            layout.cluster.write_text(layout.cluster.read_text() + "limit: {count: 1, within: 1h}\n")
+            fill(layout, told)
+            await shown.shows("NOT told: the overall limit is reached: 1 within 3600s", "one summary tells how much")
+
+    asyncio.run(run())

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from noroshi.console.app import drafts
-from noroshi.console.app.draft import Base, check, copy_of, difference, rehearse, template
+from noroshi.console.app.draft import Base, check, copy_of, difference, rehearse, sample, template
 from noroshi.console.app.drafts import Draft
 from noroshi.store.explain import Facts
 from noroshi.store.model import Definition, Destination
@@ -57,7 +57,8 @@ def test_what_cannot_be_saved_is_said_with_its_line(text: str, base: Base, line:
 
 def test_a_change_is_rehearsed_also_where_it_is_so_already() -> None:
     present = State("maintenance", "raid/db1/md0", "ERROR", "", "db1", 1, 0, 0, 0)
-    told = rehearse(ONE, facts({"db1": "DOWN"}), [present])
+    asked = sample(ONE, [present], "db2")
+    told = rehearse(ONE, asked, facts({"db1": "DOWN"}), [present])
     assert told[0] == "If raid/db1/md0 became ERROR now:"
     assert "told, any of a group is enough" in told[1]
     assert any("skipped  db1" in line and "node is down" in line for line in told)
