@@ -132,7 +132,9 @@ class Queries:
 
     def history(self, which: views.HistoryFilter, limit: int) -> tuple[views.Notification, ...]:
         """The newest notifications selected, each with its attempts, oldest first."""
-        return self.ask(lambda c: views.notifications(c, which, limit))
+        return views.newest(
+            lambda position, left: self.ask(lambda c: views.notifications_before(c, which, position, left)), limit
+        )
 
     def history_rows(self, ids: tuple[int, ...]) -> tuple[Notification, ...]:
         """The notifications with these numbers as a list shows them: long texts cut, without output."""

@@ -14,7 +14,6 @@ from noroshi.store.views.history import (
     Notification,
     WholeNotification,
     notification_page,
-    notifications,
     notifications_numbered,
     whole_notification,
 )
@@ -27,6 +26,7 @@ from noroshi.store.views.history_search import (
     scan_history,
     still_matching,
 )
+from noroshi.store.views.history_steps import newest, notifications, notifications_before
 from noroshi.store.views.holding import Held, Holding, WholeHolding, WholeSilence, holding, whole_holding
 from noroshi.store.views.logs import (
     LogFilter,
@@ -101,10 +101,12 @@ __all__ = [
     "log_id_at",
     "log_line",
     "log_lines",
+    "newest",
     "node_states",
     "notification_id_at",
     "notification_page",
     "notifications",
+    "notifications_before",
     "notifications_numbered",
     "past_silences",
     "pending_count",

@@ -14,7 +14,7 @@ import apsw
 
 from noroshi.store.model import Destination
 from noroshi.store.tables import definitions
-from noroshi.store.views.pages import UNCUT, as_text, cut_to
+from noroshi.store.views.pages import UNCUT, Bounds, as_text, cut_to
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ LEFT JOIN logs l ON l.id = o.log_id LEFT JOIN sources s ON s.id = l.source LEFT 
 
 _SELECTED = """
 WHERE (?1 IS NULL OR o.definition = ?1) AND (?2 IS NULL OR o.status = ?2)
-  AND (?3 IS NULL OR o.created_at >= ?3) AND (?4 IS NULL OR o.created_at <= ?4)
-ORDER BY o.id DESC LIMIT ?5
+  AND (?3 IS NULL OR o.created_at >= ?3) AND (?4 IS NULL OR o.created_at <= ?4) AND o.id BETWEEN ?5 AND ?6
+ORDER BY o.id DESC LIMIT ?7
 """
 
 _ATTEMPTS = """
@@ -163,9 +163,11 @@ FROM notifications o WHERE o.id = ? AND o.status = 'pending' AND o.plan IS NULL
 """
 
 
-def notifications(connection: apsw.Connection, which: HistoryFilter, limit: int) -> tuple[Notification, ...]:
-    """The newest `limit` notifications that `which` selects, oldest first, each with its attempts in order."""
-    bindings = (which.definition, which.status, which.since, which.until, limit)
+def notifications_within(
+    connection: apsw.Connection, which: HistoryFilter, ids: Bounds, limit: int
+) -> tuple[Notification, ...]:
+    """The newest `limit` notifications with these ids that `which` selects, oldest first, each with its attempts."""
+    bindings = (which.definition, which.status, which.since, which.until, ids.first, ids.last, limit)
     return _with_attempts(connection, _select(connection, _SELECTED, bindings, UNCUT), "output")
 
 

@@ -8,7 +8,7 @@ import pytest
 from noroshi.store import views
 from noroshi.store.tables import events, nodes, notifications, troubles
 from noroshi.store.tables.notifications import AttemptRow, NotificationRow
-from noroshi.store.views import Bounds, HistorySearch
+from noroshi.store.views import Bounds, HistoryFilter, HistorySearch, history_steps
 
 T0 = 1_700_000_000_000_000
 SECOND = 1_000_000
@@ -154,3 +154,57 @@ def test_a_page_and_a_step_anywhere_use_keys_and_indexes(history: apsw.Connectio
     walked = [step for step in plans if step.startswith("SCAN") and "USING" not in step]
     assert plans
     assert [step for step in walked if "json_each" not in step and "CONSTANT ROW" not in step] == []
+
+
+def begun(connection: apsw.Connection, *seconds: int) -> None:
+    """Notifications 1, 2, ... begun at these times."""
+    about = add_event(connection, "app/0", "ERROR", T0)
+    for number, at in enumerate(seconds, 1):
+        row = NotificationRow(number, "disk", 1, about, None, None, "delivered")
+        notifications.add_notification(connection, row, T0 + at * SECOND)
+
+
+DAY = 86_400
+
+
+def selected(connection: apsw.Connection, since: int | None, until: int | None) -> list[int]:
+    which = HistoryFilter(
+        since=None if since is None else T0 + since * SECOND, until=None if until is None else T0 + until * SECOND
+    )
+    return [row.id for row in views.notifications(connection, which, 1000)]
+
+
+def test_a_window_of_time_is_whole_though_coordinators_clocks_disagree(connection: apsw.Connection) -> None:
+    """Four days in which every other coordinator's clock is most of a day ahead."""
+    times = [at * 3600 + (DAY - 1 if at % 7 < 3 else 0) for at in range(96)]
+    begun(connection, *times)
+    for since in range(-DAY, 6 * DAY, 20_000):
+        for until in (since, since + 3600, since + DAY, None):
+            expected = [n for n, at in enumerate(times, 1) if at >= since and (until is None or at <= until)]
+            assert selected(connection, since, until) == expected
+    assert selected(connection, None, 3 * DAY) == [n for n, at in enumerate(times, 1) if at <= 3 * DAY]
+
+
+def test_a_window_reads_no_more_than_a_day_around_it(connection: apsw.Connection) -> None:
+    """There is no index on the time, and what lies further away is not looked at all the same."""
+    begun(connection, *range(0, 400 * DAY, 3600))
+    window = HistoryFilter(since=T0 + 200 * DAY * SECOND, until=T0 + 201 * DAY * SECOND)
+    step = views.notifications_before(connection, window, None, 1000)
+    assert (len(step.rows), step.position) == (25, None)
+    reach = history_steps._reach(connection, window)
+    assert reach.last - reach.first <= 3 * 24 + 2
+
+
+def test_what_is_seldom_is_sought_in_steps(connection: apsw.Connection) -> None:
+    begun(connection, *range(100))
+    connection.execute("UPDATE notifications SET status = 'failed' WHERE id IN (3, 77, 78)")
+    connection.execute("DELETE FROM notifications WHERE id BETWEEN 20 AND 60")
+    which, steps, position = HistoryFilter(status="failed"), [], None
+    while True:
+        step = views.notifications_before(connection, which, position, 2, span=10)
+        steps.append([row.id for row in step.rows])
+        if (position := step.position) is None:
+            break
+    assert steps == [[], [], [77, 78], [], [], [], [], [], [], [3]]
+    found = views.newest(lambda at, left: views.notifications_before(connection, which, at, left, span=10), 2)
+    assert [row.id for row in found] == [77, 78]
