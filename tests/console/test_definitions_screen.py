@@ -118,9 +118,11 @@ def test_without_a_coordinator_edits_can_be_prepared_and_the_rest_waits(defined:
             await open_definitions(shown)
             await shown.shows("saving waits for a coordinator")
             screen = shown.app.definitions_screen
-            allowed = {key: screen.check_action(key, ()) for key in ("edit", "add", "remove", "test")}
-            assert allowed == {"edit": True, "add": True, "remove": None, "test": None}
-            await shown.press("d", "x")
+            assert screen.key_bar._dimmed == {"d", "x"}
+            await shown.press("d")
+            await shown.shows("there is no coordinator now: removing one waits for one")
+            await shown.press("x")
+            await shown.shows("there is no coordinator now: a test waits for one")
             assert shown.app.screen is screen
             await shown.press("e")
             await shown.shows("NO COORDINATOR: saving waits for one", "NO PROBLEM")
@@ -139,12 +141,47 @@ def test_read_only_takes_the_editing_keys_away_and_says_so(defined: Path) -> Non
                 await open_definitions(shown)
                 await shown.shows("READ ONLY")
                 for key in "eadx":
+                    shown.app.say("")
                     await shown.press(key)
+                    await shown.shows("this console was started with --read-only")
                     assert isinstance(shown.app.screen, DefinitionsScreen), key
                 await shown.press("v")
                 await shown.shows("VERSIONS of disk-trouble", "(import defs.yaml)")
                 await shown.press("r")
+                await shown.shows("this console was started with --read-only")
                 assert not isinstance(shown.app.screen, ChoiceScreen)
+
+    asyncio.run(run())
+
+
+def test_a_key_that_has_nothing_to_work_on_says_so(defined: Path) -> None:
+    async def run() -> None:
+        with leading(layout_of(defined)):
+            async with console(defined) as shown:
+                await open_definitions(shown)
+                await shown.press("N")
+                await shown.shows("this is the first definition listed")
+                await shown.press(*"nnnn")
+                await shown.shows("this is the last definition listed")
+                shown.app.definitions_screen.stand_on("old")
+                for key in "dx":
+                    shown.app.say("")
+                    await shown.press(key)
+                    await shown.shows("it is removed already: 'e' begins it anew, 'v' rolls back")
+                await shown.press("slash", *"nosuch", "enter")
+                for key in "edxvy":
+                    shown.app.say("")
+                    await shown.press(key)
+                    await shown.shows("there is no definition")
+                for screen, keys in (("1", "yLv"), ("2", "y"), ("3", "yvDa")):
+                    await shown.press(screen, "slash", *"nosuch", "enter")
+                    for key in keys:
+                        shown.app.say("")
+                        await shown.press(key)
+                        await shown.shows("nothing to acknowledge" if key == "a" else "there is no row here")
+                    shown.app.say("")
+                    await shown.press("enter")
+                    await shown.shows("there is no row here")
 
     asyncio.run(run())
 

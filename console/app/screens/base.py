@@ -14,6 +14,7 @@ from noroshi.console.app.header import header
 from noroshi.console.app.holding_detail import HOLDING, holding_job
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.widgets.bars import Bar, Hints, KeyBar, Prompt, StaleBanner
+from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.holding import summary
 from noroshi.console.queries import Picture
 
@@ -111,6 +112,14 @@ class NoroshiScreen(Screen[None]):
     def prompt_ended(self) -> None:
         """The operator has answered, or not wanted to."""
         self.key_bar.restore()
+
+    def say_nothing_here(self) -> None:
+        """A key was pressed that is for a row, and there is none."""
+        self.say("there is no row here yet: Esc takes a filter back")
+
+    def on_line_view_empty(self, event: LineView.Empty) -> None:
+        event.stop()
+        self.say_nothing_here()
 
     def say(self, text: str) -> None:
         """Tell something in passing; `text` is safe."""

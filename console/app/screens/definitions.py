@@ -49,9 +49,9 @@ from noroshi.store.model import Definition
 from noroshi.store.tables.definitions import VersionRow
 from noroshi.store.yamlfile import flow
 
-EDITING = frozenset({"add", "edit"})
-ASKING = frozenset({"remove", "test"})
+WAITS = {"remove": "removing one", "test": "a test"}
 """Actions that need a coordinator at once; an edit can be prepared without."""
+REMOVED = "it is removed already: 'e' begins it anew, 'v' rolls back"
 
 
 class DefinitionsScreen(FilteredScreen):
@@ -187,18 +187,29 @@ class DefinitionsScreen(FilteredScreen):
 
     # --- what is allowed now ------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """None disables the key, and the last line shows it dim."""
-        if action not in EDITING | ASKING:
-            return True
-        if self.console.read_only or self._refused or (action in ASKING and not self.console.led):
-            return None
-        there = self._current() is not None
-        return True if there or action == "add" or (action == "edit" and self.table.current_name) else None
+    def _obstacle(self, action: str) -> str:
+        """Why it cannot be done now: the last line shows its key dim, and a press says this. Empty: it can."""
+        if self.console.read_only:
+            return "this console was started with --read-only"
+        if self._refused:
+            return f"nothing can be changed from here: {visible(self._refused)}"
+        if action in WAITS and not self.console.led:
+            return f"there is no coordinator now: {WAITS[action]} waits for one"
+        if action == "add" or self._current() is not None:
+            return ""
+        if self.table.current_name is None:
+            return "there is no definition here: 'a' adds one"
+        return "" if action == "edit" else REMOVED
+
+    def _is_obstructed(self, action: str) -> bool:
+        why = self._obstacle(action)
+        if why:
+            self.say(why)
+        return bool(why)
 
     def _dimmed(self) -> frozenset[str]:
         keys = (("e", "edit"), ("a", "add"), ("d", "remove"), ("x", "test"))
-        return frozenset(key for key, action in keys if self.check_action(action, ()) is None)
+        return frozenset(key for key, action in keys if self._obstacle(action))
 
     def _current(self) -> Definition | None:
         """The definition in force under the cursor."""
@@ -212,13 +223,14 @@ class DefinitionsScreen(FilteredScreen):
     # --- actions ----------------------------------------------------------------------------------------------------
 
     def action_next(self, step: int) -> None:
-        self.table.next_definition(step)
+        if not self.table.next_definition(step):
+            self.say(f"this is the {'last' if step > 0 else 'first'} definition listed")
 
     def action_copy(self, as_json: bool) -> None:
         one = self._current()
         if one is None:
-            return
-        if as_json:
+            self.say("there is no definition in force here to copy")
+        elif as_json:
             value = msgspec.to_builtins(one)
             self.console.copy(escaped_json(json.dumps(value, ensure_ascii=False)))
         else:
@@ -226,16 +238,20 @@ class DefinitionsScreen(FilteredScreen):
 
     def action_versions(self) -> None:
         name = self.table.current_name
-        if name is not None:
+        if name is None:
+            self.say("there is no definition here")
+        else:
             self.console.push_screen(VersionsScreen(name))
 
     def action_edit(self) -> None:
         head = self._current_head()
-        if head is not None:
+        if not self._is_obstructed("edit") and head is not None:
             kind = head.definition.kind if head.definition else "event"
             self._ask("open", opening(head.name, kind))
 
     def action_add(self) -> None:
+        if self._is_obstructed("add"):
+            return
         name = self.table.current_name if self._current() is not None else None
         choices = [("e", "of an event"), ("l", "of a log pattern")] + ([("c", "a copy")] if name else [])
         lines = [
@@ -256,7 +272,7 @@ class DefinitionsScreen(FilteredScreen):
 
     def action_remove(self) -> None:
         one = self._current()
-        if one is not None:
+        if not self._is_obstructed("remove") and one is not None:
             question = f"REMOVE {one.name} v{one.version}?  y: yes, remove it   Esc, Enter: no"
             screen = ChoiceScreen(question, compared(difference(one, None)), (("y", "yes, remove it"),))
             self.console.push_screen(screen, partial(self._remove, one))
@@ -267,7 +283,7 @@ class DefinitionsScreen(FilteredScreen):
 
     def action_test(self) -> None:
         one = self._current()
-        if one is None:
+        if self._is_obstructed("test") or one is None:
             return
         lines = [
             Line("Each destination gets a real delivery, marked as a test; no state changes, nothing else is told."),

@@ -230,10 +230,6 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         self.set_class(not typing, "-keys")
         self.key_bar.offer(TYPING if typing else KEYS)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a save is under way no other is begun."""
-        return None if self._saving and action == "save" else True
-
     def action_keys(self) -> None:
         """From typing to the keys; from the keys out."""
         if self.text.has_focus:
@@ -272,7 +268,9 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
 
     def action_save(self) -> None:
         checked = self._checked
-        if checked is None or checked.text != self.text.text:
+        if self._saving:
+            self.say("it is being saved: one moment")
+        elif checked is None or checked.text != self.text.text:
             self._save_when_checked = True
             self._check()
             self.say("checking first …")

@@ -82,3 +82,5 @@ class LogScreen(PagedScreen[LogLine, LogFilter]):
             fields = line_detail(line, self.console.now, self.console.face)
             self.console.push_screen(DetailScreen(f"line {line.id}", fields, f"line {line.id:,} of {line.source}"))
             self.console.fetcher.submit("detail", line_job(line.id))
+        else:
+            self.say_nothing_here()

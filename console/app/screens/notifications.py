@@ -108,8 +108,8 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
     def action_subject(self) -> None:
         row = self.view.current
         if row is None:
-            return
-        if row.event is not None:
+            self.say_nothing_here()
+        elif row.event is not None:
             self.console.show_row(f"state {row.event}")
         elif row.log_id is not None and row.source is not None:
             self.console.show_line(row.log_id)
@@ -122,6 +122,8 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
             self.console.show_definition(row.definition)
         elif row is not None:
             self.say("no definition was there for it: it was told to the coordinator's own node")
+        else:
+            self.say_nothing_here()
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -136,6 +138,8 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
             fields = brief_detail(row, self.console.now, self.console.face)
             self.console.push_screen(NotificationDetail(row, fields))
             self.console.fetcher.submit("detail", notification_job(row.id))
+        else:
+            self.say_nothing_here()
 
     def answered(self, purpose: str, text: str) -> None:
         if not self._acknowledging.answered(purpose, text):

@@ -224,6 +224,8 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
             self.console.copy(escaped_json(json.dumps(self.table.as_json(row), ensure_ascii=False)))
         elif row is not None:
             self.console.copy(self.in_words(row))
+        else:
+            self.say_nothing_here()
 
     def show_only(self, typed: str) -> None:
         """Filter by this, as if typed."""

@@ -97,7 +97,9 @@ class StatusScreen(FilteredScreen):
     def action_log_of_node(self) -> None:
         row = self.table.current
         node = row.node.node if isinstance(row, NodeRow) else row.row.node if isinstance(row, StateRow) else None
-        if node is not None:
+        if node is None:
+            self._say_no_row()
+        else:
             self.console.show_log(f"node:{node} ")
 
     def action_terms(self) -> None:
@@ -110,6 +112,15 @@ class StatusScreen(FilteredScreen):
             self.console.show_notifications(f"event:{row.row.event} ")
         elif isinstance(row, NodeRow):
             self.console.show_notifications(f"node:{row.node.node} ")
+        else:
+            self._say_no_row()
+
+    def _say_no_row(self) -> None:
+        """Neither a node nor a state is under the cursor."""
+        if self.table.current is None:
+            self.say_nothing_here()
+        else:
+            self.say("these rows are folded: o lists them")
 
     def stand_on(self, key: str) -> None:
         """Stand on the row with this key, also where a filter or folding hid it."""
@@ -129,6 +140,8 @@ class StatusScreen(FilteredScreen):
             self.console.copy(escaped_json(json.dumps(value, ensure_ascii=False)))
         elif self.table.cursor is not None:
             self.console.copy(" ".join(self.table.row(self.table.cursor).plain.split()))
+        else:
+            self.say_nothing_here()
 
     # --- messages -------------------------------------------------------------------------------------------------
 

@@ -62,14 +62,17 @@ class VersionsScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#header", Bar).show(visible(f" VERSIONS of {self._definition}, newest first"))
-        if self.check_action("roll_back", ()) is None:
-            self.key_bar.offer(HINTS, frozenset("r"))
+        self._offer()
         self._ask(versions(self._definition))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "roll_back" and (self.console.read_only or not self.console.led):
-            return None
-        return True
+    def _offer(self) -> None:
+        self.key_bar.offer(HINTS, frozenset("r") if self._obstacle() else frozenset())
+
+    def _obstacle(self) -> str:
+        """Why nothing can be rolled back now; empty: it can."""
+        if self.console.read_only:
+            return "this console was started with --read-only"
+        return "" if self.console.led else "there is no coordinator now: rolling back waits for one"
 
     def _ask(self, steps: Steps) -> None:
         self.console.asker.submit("versions", answering(self, "versions", steps))
@@ -94,6 +97,7 @@ class VersionsScreen(ModalScreen[None]):
 
     def _show(self, rows: tuple[VersionRow, ...]) -> None:
         self._rows = rows
+        self._offer()
         logged = zip(rows, changes.log(rows), strict=True)
         lines = version_lines(reversed(list(logged)), self.console.face, self.console.now)
         self.view.show(lines or [Line("no version is kept")])
@@ -112,7 +116,11 @@ class VersionsScreen(ModalScreen[None]):
     def action_roll_back(self) -> None:
         line = self.view.current
         row = line.place if line else None
+        if why := self._obstacle():
+            self.key_bar.tell(why)
+            return
         if not isinstance(row, VersionRow) or not self._rows:
+            self.key_bar.tell("there is no version here")
             return
         newest = self._rows[-1]
         if row.definition is None:

@@ -112,8 +112,8 @@ class DefinitionTable(KeyedTable[Row]):
             self._show_destinations(found)
         return found is not None
 
-    def next_definition(self, step: int) -> None:
-        """Move to the next one, or back; its destinations come on the screen with it."""
+    def next_definition(self, step: int) -> bool:
+        """Move to the next one, or back; its destinations come on the screen with it. False: there is none."""
         places = [at for at, row in enumerate(self.rows) if isinstance(row, DefinitionRow)]
         at = -1 if self.cursor is None else self.cursor
         ahead = [place for place in places if (place > at if step > 0 else place < at)]
@@ -121,6 +121,7 @@ class DefinitionTable(KeyedTable[Row]):
             found = ahead[0] if step > 0 else ahead[-1]
             self.place_cursor(found)
             self._show_destinations(found)
+        return bool(ahead)
 
     def is_selectable(self, y: int) -> bool:
         return not isinstance(self.rows[y], Heading)

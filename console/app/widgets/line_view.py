@@ -54,6 +54,9 @@ class LineView(ScrollView, can_focus=True):
 
         row: int
 
+    class Empty(Message):
+        """The operator wants details, and there is no row to stand on."""
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.cursor: int | None = None
@@ -139,8 +142,7 @@ class LineView(ScrollView, can_focus=True):
         self.scroll_to(x=max(0, self.scroll_offset.x + by * SIDEWAYS), animate=False, force=True)
 
     def action_open(self) -> None:
-        if self.cursor is not None:
-            self.post_message(self.Opened(self.cursor))
+        self.post_message(self.Empty() if self.cursor is None else self.Opened(self.cursor))
 
     def move_cursor(self, to: int, direction: int = 1) -> None:
         """Stand on row `to`, or on the nearest selectable one in that direction, and bring it on the screen."""
