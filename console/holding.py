@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from noroshi.console.severity import Severity, severity_of
 from noroshi.console.times import Clockface
 from noroshi.store.silences import Silence, covering_event
 from noroshi.store.views import Holding, NodeState, State
@@ -37,11 +38,18 @@ def summary(holding: Holding, now: int) -> str:
 
 
 def state_note(row: State, standing: tuple[Silence, ...]) -> str:
-    """Who has taken it on, and whether anybody is told of it: `ack ann, silenced`; empty mostly."""
+    """Who has taken it on, and whether nobody is told of it: `ack ann, silenced`; empty for what is good."""
     parts = [f"ack {row.owner}"] if row.owner else []
-    if standing and (one := covering_event(standing, row.event, row.node)) is not None:
-        parts.append("silenced" if one.pattern else f"maintenance of {one.node}")
+    if (one := silencing(row, standing)) is not None:
+        parts.append("silenced" if one.pattern else "maintenance")
     return ", ".join(parts)
+
+
+def silencing(row: State, standing: tuple[Silence, ...]) -> Silence | None:
+    """What keeps it from being told; of what is good nobody wants to know."""
+    if not standing or severity_of(row.state) is Severity.GOOD:
+        return None
+    return covering_event(standing, row.event, row.node)
 
 
 def node_note(node: NodeState, silences: tuple[Silence, ...], now: int, face: Clockface) -> str:

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from noroshi.console.app.reading import Health
 from noroshi.console.queries import Leadership
 from noroshi.console.sanitise import visible
-from noroshi.console.times import Clockface
+from noroshi.console.times import SECOND, Clockface
 
 PATIENCE = 3.0
 """Seconds without an answer after which the disk counts as not readable."""
 
 BLINK = 1.0
 """Seconds for which an error is not yet worth a banner."""
+
+TAKING_OVER = 20.0
+"""Seconds after which it is no take-over any more, in which nobody has to do anything."""
+
+WHAT_NOW = "no node has taken over: does `noroshi node` run anywhere? `noroshi doctor` says what is wrong"
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def warning(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
         return f"WAITING: {visible(health.trouble)}"
     if _is_unreadable(known, now):
         return _unreadable(health, _silent(known, now), now_us, face)
-    return _leaderless(known, now_us, face) if _is_leaderless(known) else ""
+    return _leaderless(known, now, now_us, face) if _is_leaderless(known) else ""
 
 
 def as_of(known: Freshness, now: float) -> int | None:
@@ -68,9 +73,10 @@ def _unreadable(health: Health, silent: float, now_us: int, face: Clockface) -> 
     return f"DISK NOT READABLE {silent:.0f} s, {old}: {visible(health.trouble or 'it does not answer')}"
 
 
-def _leaderless(known: Freshness, now_us: int, face: Clockface) -> str:
+def _leaderless(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
     leader = known.leadership.leader if known.leadership else None
     since = f" since {face.short(known.gone_since, now_us)}" if known.gone_since else ""
     last = f" (last was {visible(leader.node)}, term {leader.term})" if leader else ""
     data = f", data of {face.short(known.written_at, now_us)}" if known.written_at else ""
-    return f"COORDINATOR GONE{since}{last}{data}"
+    gone = now - known.started if known.gone_since is None else (now_us - known.gone_since) / SECOND
+    return f"COORDINATOR GONE{since}{last}{data}" + (f"; {WHAT_NOW}" if gone > TAKING_OVER else "")

@@ -10,14 +10,22 @@ from noroshi.console.times import Clockface, age
 
 
 def header(
-    title: str, status: Status | None, leadership: Leadership | None, now: int, face: Clockface, width: int
+    title: str,
+    status: Status | None,
+    leadership: Leadership | None,
+    now: int,
+    face: Clockface,
+    width: int,
+    *,
+    watched: bool = True,
 ) -> Text:
-    """One line of `width` cells; what matters less falls away first."""
+    """One line of `width` cells; what matters less falls away first. `watched`: the data is up to date."""
     left = Text(f" {title}  ", "bold", no_wrap=True, overflow="ellipsis")
     if status is None:
         return left.append("reading …", "none")
     left.append(visible(status.cluster), "bold").append("  ").append_text(_leader(leadership, now, face, width))
-    right = f"data of {face.short(status.written_at, now)} " if status.written_at else "no data yet "
+    what = "last change" if watched else "data of"
+    right = f"{what} {face.short(status.written_at, now)} " if status.written_at else "no data yet "
     room = width - left.cell_len - len(right)
     if room < 1:
         return left

@@ -10,6 +10,7 @@ from noroshi.console.app.detail import Fields
 from noroshi.console.app.messages import DetailRead
 from noroshi.console.holding import in_force, planned
 from noroshi.console.queries import Queries
+from noroshi.console.severity import severity_of
 from noroshi.console.times import Clockface, age
 from noroshi.store.silences import Silence
 from noroshi.store.tables.holds import HoldRow
@@ -70,7 +71,8 @@ def _span(one: Silence, now: int, face: Clockface) -> str:
 
 
 def _covers(whole: WholeSilence) -> str:
-    names = [f"{row.event} {row.state}" for row in whole.states] + list(whole.sources)
+    worst_first = sorted(whole.states, key=lambda row: severity_of(row.state))
+    names = [f"{row.event} {row.state}" for row in worst_first] + list(whole.sources)
     if names:
         return f"covers {_some(names)}"
     return "covers no state and no source there is" + ("; is it spelt right?" if whole.silence.pattern else "")

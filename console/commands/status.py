@@ -7,14 +7,14 @@ import sys
 from itertools import groupby
 from typing import Any
 
-from noroshi.console.holding import in_force, node_note, summary
+from noroshi.console.holding import in_force, node_note, silencing, summary
 from noroshi.console.output import Cell, Printer, add_output_arguments, iso, plain, state_cell, state_json
 from noroshi.console.queries import Leadership, Status, open_queries
 from noroshi.console.sanitise import visible
 from noroshi.console.severity import severity_of
 from noroshi.console.times import Clockface, age, ago
 from noroshi.store.clock import now_us
-from noroshi.store.silences import Silence, covering_event
+from noroshi.store.silences import Silence
 from noroshi.store.views import State, Term
 
 CATEGORIES = ("system", "user", "maintenance")
@@ -120,8 +120,11 @@ def _taken_on(row: State, face: Clockface) -> str:
 
 
 def _kept_back(row: State, standing: tuple[Silence, ...], now: int, face: Clockface) -> str:
-    one = covering_event(standing, row.event, row.node)
-    return "" if one is None else f"silenced until {face.short(one.until, now)} by {one}"
+    one = silencing(row, standing)
+    if one is None:
+        return ""
+    by = f"silence {one.id}" if one.pattern else f"maintenance of {one.node}"
+    return f"silenced until {face.short(one.until, now)} by {by}"
 
 
 def _print_terms(printer: Printer, terms: tuple[Term, ...], arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import pytest
 from filling import layout_of, leading
 from pilots import console
 
-from noroshi.console.app.freshness import Freshness, as_of, warning
+from noroshi.console.app.freshness import WHAT_NOW, Freshness, as_of, warning
 from noroshi.console.app.reading import Health
 from noroshi.console.queries import Leader, Leadership
 from noroshi.console.times import SECOND, Clockface
@@ -63,9 +63,14 @@ GOOD = Health(100.0, NOW)
         (
             Freshness(GOOD, 0.0, GONE, None, NOW - 86400 * SECOND),
             100.5,
-            "COORDINATOR GONE (last was db1, term 3), data of 11-21 03:04:05Z",
+            f"COORDINATOR GONE (last was db1, term 3), data of 11-21 03:04:05Z; {WHAT_NOW}",
         ),
-        (Freshness(GOOD, 0.0, Leadership(False, None)), 100.5, "COORDINATOR GONE"),
+        (
+            Freshness(GOOD, 0.0, GONE, NOW - 21 * SECOND, NOW - 30 * SECOND),
+            100.5,
+            f"COORDINATOR GONE since 03:03:44Z (last was db1, term 3), data of 03:03:35Z; {WHAT_NOW}",
+        ),
+        (Freshness(GOOD, 90.0, Leadership(False, None)), 100.5, "COORDINATOR GONE"),
     ],
 )
 def test_the_warning_says_what_is_known(known: Freshness, now: float, said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 from filling import event, fill, layout_of, leading, make_cluster, nodes, story
 from pilots import console, same_as_snapshot
@@ -248,5 +249,29 @@ def test_many_states_open_fast_and_scroll(file: Path) -> None:
             await shown.shows("user2999")
             await shown.press("pageup")
             await shown.until("a page up", lambda: "user2999" not in shown.text or shown.table.cursor != 3001)
+
+    asyncio.run(run())
+
+
+def test_nothing_is_folded_where_all_of_it_fits(file: Path) -> None:
+    def crowd(connection: apsw.Connection) -> None:
+        for at in range(30):
+            event(connection, f"link/db1/eth{at}", "OK", at=1_763_780_000_000_000)
+
+    fill(layout_of(file), crowd)
+
+    async def run() -> None:
+        async with console(file, (80, 50)) as shown:
+            await shown.shows("link/db1/eth0 ", "link/db1/eth29")
+            await shown.press("o")
+            await shown.shows("all rows fit on the screen: none is folded")
+            await shown.pilot.resize_terminal(80, 24)
+            await shown.shows("30 rows that were healthy")
+            await shown.press("o")
+            await shown.shows("link/db1/eth0 ")
+            await shown.press("o")
+            await shown.shows("30 rows that were healthy")
+            await shown.pilot.resize_terminal(80, 50)
+            await shown.shows("link/db1/eth0 ", "link/db1/eth29")
 
     asyncio.run(run())

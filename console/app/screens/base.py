@@ -90,7 +90,8 @@ class NoroshiScreen(Screen[None]):
         """Header and warning, by what the app knows now."""
         console = self.console
         status = console.picture.status if console.picture else None
-        line = header(self.TITLE, status, console.leadership, console.now, console.face, self.size.width)
+        width, watched = self.size.width, console.as_of is None
+        line = header(self.TITLE, status, console.leadership, console.now, console.face, width, watched=watched)
         self.header_bar.show(line)
         self.stale_banner.show(console.warning())
         held = summary(status.holding, console.now) if status and self.TELLS_HOLDING else ""

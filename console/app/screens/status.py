@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 
 from noroshi.console.app.detail import TERMS, event_job, node_detail, silence_detail, state_detail, terms_job
@@ -15,7 +16,7 @@ from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.state_table import StateTable
 from noroshi.console.holding import in_force
 from noroshi.console.output import iso, state_json
-from noroshi.console.queries import Picture
+from noroshi.console.queries import Picture, Status
 from noroshi.console.sanitise import escaped_json
 from noroshi.store.silences import Silence
 
@@ -52,7 +53,7 @@ class StatusScreen(FilteredScreen):
         ("T", "who led and since when, newest first"),
         ("v", "who was told: the notifications of the row's event, or those to the node"),
         ("s", "what holds notifications back: silences, maintenance, flapping, limits; who acknowledged what"),
-        ("o", "list or fold the healthy rows of long groups"),
+        ("o", "list the healthy rows of long groups, or fold them where not all rows fit"),
         ("/", "show only rows with this text; !text only those without; Esc clears"),
     )
     table: StateTable
@@ -60,15 +61,26 @@ class StatusScreen(FilteredScreen):
     def __init__(self) -> None:
         super().__init__()
         self.table = StateTable()
-        self._fold = True
+        self._fold, self._fits = True, False
         self._standing: tuple[Silence, ...] = ()
         self._shown = Rows((), 0, 0)
 
     def show_picture(self, picture: Picture) -> None:
         self._standing = in_force(picture.status.holding.silences, self.console.now)
-        self._shown = build(picture.status, self.wanted, self._fold, self.console.now, self.console.face)
+        self._shown = self._build(picture.status)
         self.table.show(self._shown, self.console.now, self.console.face, self.wanted, self.console.as_of)
         self._show_state()
+
+    def _build(self, status: Status) -> Rows:
+        """Folded only where not all of it fits."""
+        now, face, height = self.console.now, self.console.face, self.table.size.height
+        rows = build(status, self.wanted, False, now, face)
+        self._fits = len(rows.rows) <= height
+        return rows if self._fits or not self._fold else build(status, self.wanted, True, now, face)
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self.call_after_refresh(self.show_again)
 
     def show_again(self) -> None:
         if self.console.picture is not None:
@@ -91,6 +103,9 @@ class StatusScreen(FilteredScreen):
             self.say("nothing listed here tells of trouble")
 
     def action_fold(self) -> None:
+        if self._fits:
+            self.say("all rows fit on the screen: none is folded")
+            return
         self._fold = not self._fold
         self.show_again()
 
