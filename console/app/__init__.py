@@ -37,8 +37,10 @@ def run_console(
     queries = [open_queries(config_path) for _ in range(3)]
     prepare_environment()
     from noroshi.console.app.app import NoroshiApp
+    from noroshi.console.app.terminal import PacedDriver
 
-    app = NoroshiApp(*queries, theme=THEMES[theme or background()], local=local, read_only=read_only)
+    theme = THEMES[theme or background()]
+    app = NoroshiApp(*queries, theme=theme, local=local, read_only=read_only, driver_class=PacedDriver)
     app.run(mouse=mouse)
     return app.return_code or 0
 

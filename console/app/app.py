@@ -11,6 +11,7 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -53,6 +54,8 @@ from noroshi.console.times import Clockface
 from noroshi.store.clock import now_us
 
 TICK = 1.0
+CATCH_UP = 0.1
+"""Seconds after which a terminal that was behind is looked at again."""
 TYPING = 0.2
 """Seconds after the last key before a filter goes through the log."""
 
@@ -88,9 +91,10 @@ class NoroshiApp(App[None]):
         theme: str = "ansi-dark",
         local: bool = False,
         read_only: bool = False,
+        driver_class: type[Driver] | None = None,
     ) -> None:
         # told here and not by the theme alone: Textual decides in this call how NO_COLOR takes colours away
-        super().__init__(ansi_color=True)
+        super().__init__(ansi_color=True, driver_class=driver_class)
         self.theme = theme
         self.face = Clockface(local)
         self.now = now_us()
@@ -103,6 +107,7 @@ class NoroshiApp(App[None]):
         self._gone_since: int | None = None
         self._started = time.monotonic()
         self._typing: Timer | None = None
+        self._catching_up: Timer | None = None
         self._screens_by_name: dict[str, NoroshiScreen] = {}
 
     def on_mount(self) -> None:
@@ -131,8 +136,20 @@ class NoroshiApp(App[None]):
         self.now = now_us()
         self.picture = event.picture
         self._see(event.picture.status.leadership, self.now)
+        self._show_picture()
+
+    def _show_picture(self) -> None:
+        """The newest there is, as soon as the terminal has taken what was drawn before: keys come first."""
+        if self._catching_up is not None:
+            self._catching_up.stop()
+            self._catching_up = None
+        if self.picture is None:
+            return
+        if self.is_behind:
+            self._catching_up = self.set_timer(CATCH_UP, self._show_picture)
+            return
         for screen in self._mounted():
-            screen.show_picture(event.picture)
+            screen.show_picture(self.picture)
         if isinstance(front := self._front, DetailScreen) and front.renewal is not None:
             self.fetcher.submit("detail", front.renewal)
         self._show_bars()
@@ -199,6 +216,11 @@ class NoroshiApp(App[None]):
             return
         if isinstance(event.screen, DefinitionsScreen | EditorScreen | VersionsScreen) and event.screen.is_attached:
             event.screen.on_answered(event)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the terminal has not taken yet what was drawn."""
+        return getattr(self._driver, "is_behind", False)
 
     @property
     def led(self) -> bool:
@@ -335,7 +357,8 @@ class NoroshiApp(App[None]):
 
     def _tick(self) -> None:
         self.now = now_us()
-        self._refresh_front()
+        if not self.is_behind:
+            self._refresh_front()
 
     def _refresh_front(self) -> None:
         for screen in self.screen_stack:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from filling import layout_of
+from filling import layout_of, leading
 from pilots import Console, console
 
 from noroshi.console import app as entry
@@ -280,5 +280,28 @@ def test_what_was_typed_before_enter_counts_however_fast_it_came(filled: Path) -
             await shown.shows("filter db3: 7 of 14")
             await shown.until("the prompt is closed", lambda: not shown.app.screen.query_one("#prompt").display)
             assert "filter db3: 7 of 14" in shown.text
+
+    asyncio.run(run())
+
+
+def test_a_terminal_that_is_behind_is_shown_the_newest_once_it_has_caught_up(filled: Path) -> None:
+    """On 9600 baud a flood of lines kept every key waiting for half a minute: nothing is drawn on top of a queue."""
+
+    async def run() -> None:
+        with leading(layout_of(filled)) as order:
+            async with console(filled) as shown:
+                await shown.shows("coordinator db1 term 2")
+                driver = shown.app._driver
+                setattr(driver, "is_behind", True)  # noqa: B010 - the driver of tests has no such thing
+                order("event app/first ERROR x")
+                order("event app/second ERROR x")
+                names = lambda: {row.event for row in shown.app.picture.status.states}  # noqa: E731
+                await shown.until("it was read", lambda: {"app/first", "app/second"} <= names())
+                assert "app/first" not in shown.text
+                await shown.press("2")
+                await shown.shows("FOLLOWING")
+                await shown.press("1")
+                setattr(driver, "is_behind", False)  # noqa: B010
+                await shown.shows("app/first", "app/second")
 
     asyncio.run(run())

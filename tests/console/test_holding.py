@@ -119,10 +119,10 @@ def test_the_status_says_so_in_a_line_and_beside_each_row(held_back: Path, monke
             await shown.shows("○ 1 silence, 1 node in maintenance, 1 flapping, 1 planned; s shows what is held back")
             assert "[silenced] again" in _row(shown.rows, "app/orders")
             assert "[maintenance] 4 packets" in _row(shown.rows, "server/db2")
-            assert "[ack ann] sdb1 removed, 1 of 2 left" in _row(shown.rows, "raid/db1/md0")
+            assert "[ack ann] sdb1 removed" in _row(shown.rows, "raid/db1/md0")
             node = next(row for row in shown.rows if "maintenance until" in row)
             assert node.startswith("✖ DOWN")
-            assert "maintenance until 05:04:05Z, bob" in node
+            assert "maintenance until 05:04" in node
             await shown.press("enter")
             await shown.shows("silenced        maintenance of db2, bob: disk swap, from 2025-11-22 02:04:05Z until")
             await shown.press("escape")

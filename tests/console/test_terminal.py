@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from threading import Thread
 
 import apsw
 import pytest
@@ -12,6 +13,8 @@ from conftest import Tmux
 from filling import HOSTILE, event, fill, layout_of, lines
 from terminals import COMMAND, terminal
 from waiting import wait_until
+
+from noroshi.console.app.terminal import Output
 
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|9[0-7]|10[0-7]|38|48)(?:;\d+)*m")
 
@@ -97,8 +100,8 @@ def test_an_idle_console_writes_nothing(filled: Path) -> None:
 
 def test_in_tmux_it_is_legible_and_copies_through_tmux(filled: Path, tmux: Tmux) -> None:
     tmux("new-session", "-d", "-x", "80", "-y", "24", *COMMAND, "--config", str(filled))
-    for text in ("maintenance".upper(), "✖ DOWN      db2", "COORDINATOR GONE"):
-        wait_until(text, lambda text=text: text in tmux("capture-pane", "-p"), 40)  # type: ignore[misc]
+    for pattern in ("MAINTENANCE", "✖ DOWN +db2", "COORDINATOR GONE"):
+        wait_until(pattern, lambda pattern=pattern: re.search(pattern, tmux("capture-pane", "-p")), 40)  # type: ignore[misc]
     tmux("send-keys", "2")
     wait_until("the log", lambda: "giving up on db2" in tmux("capture-pane", "-p"))
     tmux("send-keys", "y")
@@ -117,3 +120,28 @@ def test_in_tmux_who_was_told_is_legible_narrow_and_wide(filled: Path, tmux: Tmu
     wait_until("more columns", lambda: "disk-trouble v3" in tmux("capture-pane", "-p"))
     tmux("send-keys", "Enter")
     wait_until("the detail", lambda: "1. ops1         ✖ failed: exit status 1" in tmux("capture-pane", "-p"))
+
+
+@pytest.mark.parametrize("kind", ["vt100", "linux"])
+def test_a_terminal_of_few_signs_gets_signs_it_has(defined: Path, kind: str) -> None:
+    with terminal(defined, environment={"TERM": kind}) as screen:
+        screen.until("COUNT")
+        screen.until("X DOWN")
+        for key, text in EVERY_SCREEN:
+            screen.press(key)
+            screen.until(text)
+        assert screen.written.isascii()
+
+
+def test_what_a_terminal_has_not_taken_is_known() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as taken, os.fdopen(writing, "w", encoding="utf-8") as stream:
+        output = Output(stream, {})
+        drawing = Thread(target=lambda: [output.write("x" * 1000) for _ in range(200)])
+        drawing.start()
+        taken.read(50_000)
+        wait_until("as much as was read was taken", lambda: output.taken >= 50_000)
+        assert output.taken < 200_000, "a pipe holds 64 KiB"
+        taken.read(150_000)
+        drawing.join(10)
+        assert output.taken == 200_000
