@@ -45,16 +45,17 @@ def look_again_job(table: Table[Any, Which], which: Which, ids: tuple[int, ...],
     return job
 
 
-def trouble_job(table: Table[Any, Any], position: int | None, *, backward: bool) -> Job:
-    """Find the next row that tells of trouble."""
+def trouble_job(table: Table[Any, Any], position: int | None, no: str, *, backward: bool) -> Job:
+    """Find the next row that tells of trouble; `no`: of which kind it is said that there is none."""
+    sought = f"{no}{table.trouble_name}"
 
     def job(queries: Queries) -> Iterator[Message | None]:
         for found in table.scan(queries, table.trouble, position, backward=backward, limit=1):
             if found.ids:
-                yield PlaceFound(table.name, found.ids[0], table.trouble_name)
+                yield PlaceFound(table.name, found.ids[0], sought)
                 return
             yield None
-        yield PlaceFound(table.name, None, table.trouble_name)
+        yield PlaceFound(table.name, None, sought)
 
     return job
 

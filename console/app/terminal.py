@@ -18,13 +18,16 @@ BEHIND = 2048
 FEW_SIGNS = frozenset({"linux", "vt100", "vt102", "vt220", "vt320", "ansi", "dumb"})
 """Kinds of terminals whose fonts have little beyond ASCII."""
 
-_PLAIN = str.maketrans("✖▲◐◆○●▶‖▼…·│─━┃▁▂▃▄▅▆▇█", "X!~*o+>|v.-|--|________")
+_PLAIN: dict[int, str | int] = {
+    **str.maketrans("✖▲◐◆○●▶‖▼…·│─━┃▔▁▂▃▄▅▆▇█", "X!~*o+>|v.-|--|-________"),
+    ord("🔎"): "> ",
+}
 
 
 class Output:
     """The stream that Textual's writing thread writes to; `taken` counts what the terminal has taken of it."""
 
-    def __init__(self, stream: IO[str], table: dict[int, int]) -> None:
+    def __init__(self, stream: IO[str], table: dict[int, str | int]) -> None:
         self._stream, self._table = stream, table
         self.taken = 0
 

@@ -224,7 +224,27 @@ def test_from_error_to_error(filled: Path) -> None:
             await shown.shows("PAUSED")
             await shown.until("on the error", lambda: "Disk failure" in current_line(shown))
             await shown.press("e")
-            await shown.shows("no line that tells of an error")
+            await shown.shows("no further line that tells of an error")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("key", ["e", "E"])
+def test_the_newest_error_is_one_key_away_while_following(filled: Path, key: str) -> None:
+    """At the end of the log there is nothing further, and 'no error' would not be true."""
+    fill(layout_of(filled), lambda connection: lines(connection, ["it failed", "all is well", "the newest error"]))
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            await shown.shows("FOLLOWING", "the newest error")
+            await shown.press(key)
+            await shown.shows("PAUSED")
+            assert shown.view.current is not None and shown.view.current.line == "the newest error"
+            await shown.press("E")
+            await shown.until("the one before", lambda: shown.view.current.line == "it failed")
+            await shown.press("e", "e")
+            await shown.shows("no further line that tells of an error")
 
     asyncio.run(run())
 

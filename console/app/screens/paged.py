@@ -206,8 +206,16 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
             self.view.go_to(found)
 
     def action_trouble(self, step: int) -> None:
-        self._sought = f"the {'next' if step > 0 else 'previous'} {self.table.trouble_name}"
-        self._submit("place", trouble_job(self.table, self.view.current_id, backward=step < 0))
+        if self.view.following:  # nobody has gone anywhere yet: the newest is meant, by either key
+            self._seek_trouble(None, "newest", "", backward=True)
+        elif step > 0:
+            self._seek_trouble(self.view.current_id, "next", "further ", backward=False)
+        else:
+            self._seek_trouble(self.view.current_id, "previous", "earlier ", backward=True)
+
+    def _seek_trouble(self, position: int | None, which: str, no: str, *, backward: bool) -> None:
+        self._sought = f"the {which} {self.table.trouble_name}"
+        self._submit("place", trouble_job(self.table, position, no, backward=backward))
         self._show_state()
 
     def action_time(self) -> None:
