@@ -37,6 +37,7 @@ def _leader(leadership: Leadership | None, now: int, face: Clockface, width: int
     if leader is None or leadership is None or not leadership.held:
         return Text("✖ NO COORDINATOR", "bold reverse")
     text = Text("coordinator ").append(visible(leader.node), "bold").append(f" term {leader.term}")
+    since = min(leader.since, now)
     if width >= 100:
-        text.append(f" since {face.short(leader.since, now)} ({age(leader.since, now)})")
-    return text
+        return text.append(f" since {face.short(leader.since, now)} ({age(since, now)})")
+    return text.append(f" for {age(since, now)}") if width >= 70 else text

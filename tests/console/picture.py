@@ -8,7 +8,9 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
+
+import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,6 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import NOW
 from filling import fill, layout_of, leading, make_cluster, story
 from pilots import console
+
+from noroshi.store import lock
+from noroshi.store.layout import Layout
+from noroshi.store.lock import LockRecord
 
 TARGET = Path(__file__).with_name("console.svg")
 FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -56,8 +62,18 @@ def in_place(svg: str) -> str:
     return TEXT.sub(apart, svg)
 
 
+def leader(layout: Layout) -> LockRecord | None:
+    """Whoever leads has done so for two hours and a half."""
+    record = lock.read_lock(layout)
+    return record and msgspec.structs.replace(record, since_us=NOW - 9_000_000_000)
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as directory, patch("noroshi.console.app.app.now_us", lambda: NOW):
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        patch("noroshi.console.app.app.now_us", lambda: NOW),
+        patch("noroshi.console.queries.lock", Mock(wraps=lock, read_lock=leader)),
+    ):
         file = make_cluster(Path(directory) / "cluster")
         fill(layout_of(file), lambda connection: story(connection, NOW))
         TARGET.write_text(asyncio.run(draw(file)), encoding="utf-8")

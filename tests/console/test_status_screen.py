@@ -7,11 +7,15 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import event, fill, layout_of, leading, make_cluster, nodes, story
+from conftest import NOW
+from filling import SECOND, event, fill, layout_of, leading, make_cluster, nodes, story
 from pilots import console, same_as_snapshot
 
+from noroshi.console.app.header import header
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.log import LogScreen
+from noroshi.console.queries import Leader, Leadership, Status
+from noroshi.console.times import Clockface
 
 pytestmark = pytest.mark.usefixtures("frozen")
 
@@ -275,3 +279,14 @@ def test_nothing_is_folded_where_all_of_it_fits(file: Path) -> None:
             await shown.shows("link/db1/eth0 ", "link/db1/eth29")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("width", "says"), [(80, "for 2h30"), (120, "since 00:34:05Z (2h30)"), (50, "term 3")])
+def test_who_leads_with_term_and_since_when(width: int, says: str) -> None:
+    led = Leadership(True, Leader("db1", 3, NOW - 9_000 * SECOND))
+    line = header("STATUS", Status("demo", led, (), (), NOW), led, NOW, Clockface(), width)
+    assert "coordinator db1 term 3" in line.plain and says in line.plain
+    assert line.cell_len <= width
+    early = Leadership(True, Leader("db1", 3, NOW + 9 * SECOND))
+    line = header("STATUS", Status("demo", early, (), (), NOW), early, NOW, Clockface(), 80)
+    assert "for 0s" in line.plain, "a clock ahead of ours"
