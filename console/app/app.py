@@ -17,9 +17,8 @@ from textual.timer import Timer
 
 from noroshi.console.app.clipboard import send_by_tmux
 from noroshi.console.app.commands import ConsoleCommands
-from noroshi.console.app.detail import TERMS, leaders, line_detail, past
+from noroshi.console.app.detail_read import fields_of
 from noroshi.console.app.freshness import Freshness, as_of, warning
-from noroshi.console.app.holding_detail import holding_detail
 from noroshi.console.app.messages import (
     AcknowledgementAnswered,
     Answered,
@@ -35,7 +34,6 @@ from noroshi.console.app.messages import (
     ScanStepped,
     TextSent,
 )
-from noroshi.console.app.notification_detail import whole_detail
 from noroshi.console.app.reading import Fetcher, Watcher
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
@@ -58,7 +56,6 @@ CATCH_UP = 0.1
 """Seconds after which a terminal that was behind is looked at again."""
 TYPING = 0.2
 """Seconds after the last key before a filter goes through the log."""
-
 
 OSC_MOST = 74_000
 """Characters: terminals drop a longer OSC 52 sequence, silently."""
@@ -200,16 +197,8 @@ class NoroshiApp(App[None]):
         screen = self._front
         if not isinstance(screen, DetailScreen) or screen.key != event.key:
             return
-        if event.line is not None:
-            screen.show(line_detail(event.line, self.now, self.face))
-        elif event.key == TERMS:
-            screen.show(leaders(event.terms, self.now, self.face))
-        elif event.holding is not None:
-            screen.show(holding_detail(event.holding, self.now, self.face))
-        elif event.notification is not None:
-            screen.show(whole_detail(event.notification, self.now, self.face))
-        elif event.key.startswith("event "):
-            screen.show(screen.fields + past(event.events, self.face))
+        if (fields := fields_of(event, screen.fields, self.now, self.face)) is not None:
+            screen.show(fields)
 
     def on_answered(self, event: Answered) -> None:
         if self._front is None:

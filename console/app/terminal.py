@@ -8,7 +8,7 @@ A terminal of a kind that has few signs gets ASCII for ours; a word stands besid
 from __future__ import annotations
 
 import os
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from textual.drivers.linux_driver import LinuxDriver
 
@@ -49,8 +49,8 @@ class PacedDriver(LinuxDriver):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         kind = os.environ.get("TERM", "").partition("-")[0]
-        self._output = Output(self._file, _PLAIN if kind in FEW_SIGNS else {})
-        self._file = self._output
+        self._output = Output(cast("IO[str]", self._file), _PLAIN if kind in FEW_SIGNS else {})
+        self._file = self._output  # type: ignore[assignment]  # all that the writing thread asks of it
         self._drawn = 0
 
     def write(self, data: str) -> None:
