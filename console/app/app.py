@@ -139,7 +139,6 @@ class NoroshiApp(App[None]):
         """The newest there is, as soon as the terminal has taken what was drawn before: keys come first."""
         if self._catching_up is not None:
             self._catching_up.stop()
-            self._catching_up = None
         if self.picture is None:
             return
         if self.is_behind:
