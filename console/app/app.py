@@ -20,8 +20,8 @@ from noroshi.console.app.commands import ConsoleCommands
 from noroshi.console.app.detail_read import fields_of
 from noroshi.console.app.freshness import Freshness, as_of, warning
 from noroshi.console.app.messages import (
-    AcknowledgementAnswered,
     Answered,
+    DecisionAnswered,
     DetailRead,
     JobFailed,
     LeadershipSeen,
@@ -186,8 +186,8 @@ class NoroshiApp(App[None]):
     def on_rows_saved(self, event: RowsSaved) -> None:
         self.say(f"{event.count} saved to {visible(event.path)}")
 
-    def on_acknowledgement_answered(self, event: AcknowledgementAnswered) -> None:
-        self.notifications_screen.on_acknowledgement_answered(event)
+    def on_decision_answered(self, event: DecisionAnswered) -> None:
+        event.by.ended(event)
 
     def on_text_sent(self, event: TextSent) -> None:
         self.say(f"{event.size:,} characters sent to {event.way}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from noroshi.console.app.tables import Found, Numbered
 from noroshi.console.queries import Leadership, Picture
 from noroshi.store.views import Event, LogLine, Term, WholeHolding, WholeNotification
+
+if TYPE_CHECKING:
+    from noroshi.console.app.screens.deciding import Deciding
 
 
 @dataclass
@@ -108,9 +112,13 @@ class TextSent(Message):
 
 
 @dataclass
-class AcknowledgementAnswered(Message):
-    """The coordinator did it, saying so in `told`; or it was not done, and `refused` says why and what to do."""
+class DecisionAnswered(Message):
+    """The coordinator did it, saying so in `told`; or it was not done, and `refused` says why and what to do.
 
+    `by` is what asked.
+    """
+
+    by: Deciding
     told: str = ""
     refused: str = ""
 

@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from textual.message import Message
 
 from noroshi.console.app.detail import Fields
-from noroshi.console.app.messages import AcknowledgementAnswered, DetailRead
+from noroshi.console.app.messages import DetailRead
 from noroshi.console.app.notification_rows import NOTICES, duration, outcome, took
 from noroshi.console.app.reading import Job
-from noroshi.console.commands.asking import ask_coordinator, lines_of, place
 from noroshi.console.output import application_text
 from noroshi.console.queries import Queries
 from noroshi.console.severity import mark_of
 from noroshi.console.times import Clockface, age
-from noroshi.node.wire.operating import Acknowledge
-from noroshi.store.errors import NoroshiError
 from noroshi.store.model import Destination
 from noroshi.store.views import Acknowledgement, Attempt, Notification, WholeNotification
 
@@ -126,19 +123,5 @@ def notification_job(number: int) -> Job:
 
     def job(queries: Queries) -> Iterator[Message]:
         yield DetailRead(f"notification {number}", notification=queries.whole_notification(number))
-
-    return job
-
-
-def acknowledge_job(asked: Acknowledge) -> Job:
-    """Ask whoever leads to take an event on, as `noroshi ack` does."""
-
-    def job(queries: Queries) -> Iterator[Message]:
-        try:
-            lines = lines_of(ask_coordinator(place(queries.config), asked, "acknowledgement"))
-        except (NoroshiError, OSError) as error:
-            yield AcknowledgementAnswered(refused=str(error))
-        else:
-            yield AcknowledgementAnswered(told="; ".join(lines))
 
     return job

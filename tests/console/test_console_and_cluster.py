@@ -1,4 +1,4 @@
-"""The console on a cluster that runs: what is told appears as it happens, and an acknowledgement reaches the leader."""
+"""The console on a cluster that runs: what is told appears as it happens, and what is decided reaches the leader."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def test_a_notification_is_seen_and_acknowledged_by_keys(tmp_path: Path) -> None
             await shown.shows("ACK BY", f" {author()} ")
             await shown.press("enter")
             await shown.shows(f"by {author()} at", "on it", "● delivered: exit status 0")
+            await shown.press("escape", "1")
+            await shown.shows(f"[ack {author()}]")
+            assert shown.table.go_to("state app/orders")
+            await shown.press("S", *"upgrade", "enter")
+            await shown.press("enter")
+            await shown.shows("'' is no duration")
+            await shown.press(*"2h", "enter")
+            await shown.shows(f"y/N: silence app/orders as {author()} for 2h")
+            await shown.press("y", "enter")
+            await shown.shows("○ 1 silence; s shows", f"[ack {author()}, silenced]")
+            assert shown.table.go_to("node a")
+            await shown.press("S", *"disk swap", "enter", *"1h", "enter", "y", "enter")
+            await shown.shows("1 silence, 1 node in maintenance", "maintenance until")
 
     with Cluster(tmp_path / "cluster", names=("a",), definitions=DEFINITIONS) as running:
         running.start()
@@ -46,3 +59,6 @@ def test_a_notification_is_seen_and_acknowledged_by_keys(tmp_path: Path) -> None
         (state,) = [row for row in running.reader.query(views.states) if row.event == "app/orders"]
         assert (state.owner, state.comment) == (author(), "on it")
         assert state.acknowledged_until is not None
+        first, second = running.reader.query(lambda c: views.silences(c, 0))
+        assert (first.pattern, first.node, first.comment, first.author) == ("app/orders", "", "upgrade", author())
+        assert (second.pattern, second.node, second.comment) == ("", "a", "disk swap")

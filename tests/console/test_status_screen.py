@@ -290,3 +290,31 @@ def test_who_leads_with_term_and_since_when(width: int, says: str) -> None:
     early = Leadership(True, Leader("db1", 3, NOW + 9 * SECOND))
     line = header("STATUS", Status("demo", early, (), (), NOW), early, NOW, Clockface(), 80)
     assert "for 0s" in line.plain, "a clock ahead of ours"
+
+
+def test_what_cannot_be_decided_here_is_said(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            assert shown.table.go_to("state app/orders")
+            await shown.press("a")
+            await shown.shows("there is no coordinator now: an acknowledgement waits for one")
+            await shown.press("S")
+            await shown.shows("there is no coordinator now: a silence waits for one")
+            assert shown.table.go_to("node db1")
+            await shown.press("S")
+            await shown.shows("there is no coordinator now: maintenance waits for one")
+            await shown.press("a")
+            await shown.shows("an event is acknowledged: its row server/")
+            assert shown.table.go_to("state path/db1/db3")
+            await shown.press("a")
+            await shown.shows("it is OK: there is nothing to acknowledge")
+        with leading(layout_of(filled)):
+            async with console(filled, read_only=True) as shown:
+                await shown.shows("coordinator db1")
+                assert shown.table.go_to("state app/orders")
+                for key in "aS":
+                    shown.app.say("")
+                    await shown.press(key)
+                    await shown.shows("this console is read-only")
+
+    asyncio.run(run())

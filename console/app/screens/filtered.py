@@ -54,9 +54,16 @@ class FilteredScreen(NoroshiScreen):
 
     def on_prompt_edited(self, event: Prompt.Edited) -> None:
         event.stop()
-        self.filter(event.text)
+        if event.purpose == "filter":
+            self.filter(event.text)
 
     def on_prompt_closed(self, event: Prompt.Closed) -> None:
         event.stop()
         self.prompt_ended()
-        self.filter(event.text if event.accepted else "")
+        if event.purpose == "filter":
+            self.filter(event.text if event.accepted else "")
+        elif event.accepted:
+            self.answered(event.purpose, event.text)
+
+    def answered(self, purpose: str, text: str) -> None:
+        """The operator typed this for something else than the filter, and Enter."""

@@ -10,10 +10,9 @@ from textual.widget import Widget
 
 from noroshi.console.app.filtering import with_status
 from noroshi.console.app.line_index import DenseIndex
-from noroshi.console.app.messages import AcknowledgementAnswered
 from noroshi.console.app.notification_detail import brief_detail, notification_job
 from noroshi.console.app.notification_rows import chain, definition, subject
-from noroshi.console.app.screens.acknowledging import Acknowledging
+from noroshi.console.app.screens.deciding import Deciding, acknowledgement
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.paged import PagedScreen
 from noroshi.console.app.tables import UNTOLD, HistoryTable
@@ -72,7 +71,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
     def __init__(self) -> None:
         super().__init__(HistoryTable())
         self.titles = Bar(id="titles")
-        self._acknowledging = Acknowledging(self)
+        self._deciding = Deciding(self)
 
     def body(self) -> Widget:
         return Vertical(self.titles, self.view, id="titled")
@@ -103,7 +102,13 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
         self.show_only(with_status(self._typed, statuses))
 
     def action_acknowledge(self) -> None:
-        self._acknowledging.begin(self.view.current)
+        row = self.view.current
+        if row is None:
+            self.say("nothing to acknowledge")
+        elif row.event is None:
+            self.say("only an event can be acknowledged, and this tells of a line")
+        else:
+            self._deciding.begin(acknowledgement(row.event, row.state or ""))
 
     def action_subject(self) -> None:
         row = self.view.current
@@ -142,11 +147,8 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
             self.say_nothing_here()
 
     def answered(self, purpose: str, text: str) -> None:
-        if not self._acknowledging.answered(purpose, text):
+        if not self._deciding.answered(purpose, text):
             super().answered(purpose, text)
-
-    def on_acknowledgement_answered(self, event: AcknowledgementAnswered) -> None:
-        self._acknowledging.ended(event)
 
 
 class NotificationDetail(DetailScreen):

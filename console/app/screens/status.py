@@ -9,15 +9,17 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from noroshi.console.app.detail import TERMS, event_job, node_detail, silence_detail, state_detail, terms_job
+from noroshi.console.app.screens.deciding import Deciding, acknowledgement, maintenance, silence
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.filtered import FilteredScreen
-from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build
+from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build, shown
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.state_table import StateTable
 from noroshi.console.holding import in_force
 from noroshi.console.output import iso, state_json
 from noroshi.console.queries import Picture, Status
 from noroshi.console.sanitise import escaped_json
+from noroshi.console.severity import Severity, severity_of
 from noroshi.store.silences import Silence
 
 
@@ -35,6 +37,8 @@ class StatusScreen(FilteredScreen):
         Binding("T", "terms", "Who led"),
         Binding("v", "notifications", "Its notifications"),
         Binding("s", "holding", "Silences"),
+        Binding("a", "acknowledge", "Acknowledge"),
+        Binding("S", "silence", "Silence, maintenance"),
     ]
     HINTS = (
         ("?", "help"),
@@ -42,7 +46,7 @@ class StatusScreen(FilteredScreen):
         ("/", "filter"),
         ("e E", "trouble"),
         ("Enter", "all"),
-        ("L", "its log"),
+        ("a", "ack"),
         ("v", "told"),
         (":", "more"),
     )
@@ -52,6 +56,8 @@ class StatusScreen(FilteredScreen):
         ("L", "the log of the row's node"),
         ("T", "who led and since when, newest first"),
         ("v", "who was told: the notifications of the row's event, or those to the node"),
+        ("a", "acknowledge it: you look after it, repeats and escalations stop"),
+        ("S", "silence the row's event for a while; on a node: its maintenance"),
         ("s", "what holds notifications back: silences, maintenance, flapping, limits; who acknowledged what"),
         ("o", "list the healthy rows of long groups, or fold them where not all rows fit"),
         ("/", "show only rows with this text; !text only those without; Esc clears"),
@@ -62,8 +68,14 @@ class StatusScreen(FilteredScreen):
         super().__init__()
         self.table = StateTable()
         self._fold, self._fits = True, False
+        self._deciding = Deciding(self)
         self._standing: tuple[Silence, ...] = ()
         self._shown = Rows((), 0, 0)
+
+    def show_bars(self) -> None:
+        super().show_bars()
+        can_ask = self.console.led and not self.console.read_only
+        self.key_bar.offer(self.HINTS, frozenset() if can_ask else frozenset("aS"))
 
     def show_picture(self, picture: Picture) -> None:
         self._standing = in_force(picture.status.holding.silences, self.console.now)
@@ -129,6 +141,29 @@ class StatusScreen(FilteredScreen):
             self.console.show_notifications(f"node:{row.node.node} ")
         else:
             self._say_no_row()
+
+    def action_acknowledge(self) -> None:
+        row = self.table.current
+        if isinstance(row, NodeRow):
+            self.say("an event is acknowledged: its row server/… is below; S: maintenance of the node")
+        elif not isinstance(row, StateRow):
+            self._say_no_row()
+        elif severity_of(row.state) is Severity.GOOD:
+            self.say(f"it is {shown(row.state)}: there is nothing to acknowledge")
+        else:
+            self._deciding.begin(acknowledgement(row.row.event, row.state))
+
+    def action_silence(self) -> None:
+        row = self.table.current
+        if isinstance(row, NodeRow):
+            self._deciding.begin(maintenance(row.node.node))
+        elif isinstance(row, StateRow):
+            self._deciding.begin(silence(row.row.event))
+        else:
+            self._say_no_row()
+
+    def answered(self, purpose: str, text: str) -> None:
+        self._deciding.answered(purpose, text)
 
     def _say_no_row(self) -> None:
         """Neither a node nor a state is under the cursor."""
