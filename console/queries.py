@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from noroshi.store import lock, views
+from noroshi.store.claims import read_claims
 from noroshi.store.clock import now_us
 from noroshi.store.config import load_cluster, load_node
-from noroshi.store.errors import ConfigError
+from noroshi.store.errors import ConfigError, NoroshiError
 from noroshi.store.layout import Layout
 from noroshi.store.reader import SharedReader
 from noroshi.store.views import Bounds, HistorySearch, LogFilter, LogLine, Notification, Window
@@ -95,6 +97,12 @@ class Queries:
         record = lock.read_lock(self.layout)
         leader = None if record is None else Leader(record.node, record.term, record.since_us)
         return Leadership(leader is not None and lock.is_held(self.layout), leader)
+
+    def claims(self) -> dict[str, Hashable]:
+        """By node, what its claim to the role says: another thing each time it was renewed."""
+        with suppress(NoroshiError):  # a directory that cannot be read tells nothing; the database is what matters
+            return {claim.node: (claim.incarnation, claim.number) for claim in read_claims(self.layout)}
+        return {}
 
     def status(self) -> Status:
         """One consistent reading of nodes and states, and who leads."""

@@ -123,9 +123,8 @@ class NoroshiApp(App[None]):
         self.asker.start()
 
     def on_unmount(self) -> None:
-        self.watcher.stop()
-        self.fetcher.stop()
-        self.asker.stop()
+        for thread in (self.watcher, self.fetcher, self.asker):
+            thread.stop()
 
     # --- what the threads tell ------------------------------------------------------------------------------------
 
@@ -226,8 +225,9 @@ class NoroshiApp(App[None]):
 
     @property
     def _known(self) -> Freshness:
-        written_at = self.picture.status.written_at if self.picture else None
-        return Freshness(self.watcher.health, self._started, self.leadership, self._gone_since, written_at)
+        status = self.picture.status if self.picture else None
+        written = (status.written_at, len(status.nodes)) if status else (None, 0)
+        return Freshness(self.watcher.health, self._started, self.leadership, self._gone_since, *written)
 
     def say(self, text: str) -> None:
         """Tell something in passing, on whatever is in front; `text` is safe."""

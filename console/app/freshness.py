@@ -18,19 +18,21 @@ BLINK = 1.0
 TAKING_OVER = 20.0
 """Seconds after which it is no take-over any more, in which nobody has to do anything."""
 
+WHY_UNHEARD = "its host hangs or is cut off; while it holds the lock nobody takes over: end it or mend its network"
 WHAT_NOW = "no node has taken over: does `noroshi node` run anywhere? `noroshi doctor` says what is wrong"
 
 
 @dataclass(frozen=True)
 class Freshness:
     """All there is to know. `gone_since`: when this console saw the role become free (microseconds UTC), None if it
-    was free from the start. `started` is monotonic seconds, `written_at` microseconds UTC."""
+    was free from the start. `started` is monotonic seconds, `written_at` microseconds UTC; `nodes` of the cluster."""
 
     health: Health
     started: float
     leadership: Leadership | None = None
     gone_since: int | None = None
     written_at: int | None = None
+    nodes: int = 0
 
 
 def warning(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
@@ -40,7 +42,9 @@ def warning(known: Freshness, now: float, now_us: int, face: Clockface) -> str:
         return f"WAITING: {visible(health.trouble)}"
     if _is_unreadable(known, now):
         return _unreadable(health, _silent(known, now), now_us, face)
-    return _leaderless(known, now, now_us, face) if _is_leaderless(known) else ""
+    if _is_leaderless(known):
+        return _leaderless(known, now, now_us, face)
+    return _unheard(known, now_us, face) if health.unheard_by else ""
 
 
 def as_of(known: Freshness, now: float) -> int | None:
@@ -50,6 +54,8 @@ def as_of(known: Freshness, now: float) -> int | None:
         since.append(known.gone_since or known.written_at)
     if _is_unreadable(known, now):
         since.append(known.health.answered_at or known.written_at)
+    if known.health.unheard_by and len(known.health.unheard_by) * 2 > known.nodes - 1:
+        since.append(known.written_at)
     return min((at for at in since if at is not None), default=None)
 
 
@@ -71,6 +77,15 @@ def _unreadable(health: Health, silent: float, now_us: int, face: Clockface) -> 
     if health.answered_at is not None:
         old = f"showing what was read at {face.short(health.answered_at, now_us)}"
     return f"DISK NOT READABLE {silent:.0f} s, {old}: {visible(health.trouble or 'it does not answer')}"
+
+
+def _unheard(known: Freshness, now_us: int, face: Clockface) -> str:
+    """It holds the role, and those who run do not hear it: its host hangs or is cut off, and keeps others from it."""
+    leader = known.leadership.leader if known.leadership else None
+    who = f"COORDINATOR {visible(leader.node)}" if leader else "COORDINATOR"
+    nodes = ", ".join(map(visible, known.health.unheard_by))
+    data = f", data of {face.short(known.written_at, now_us)}" if known.written_at else ""
+    return f"{who} NOT HEARD by {nodes}{data}: {WHY_UNHEARD}"
 
 
 def _leaderless(known: Freshness, now: float, now_us: int, face: Clockface) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
+from noroshi.console.app.claimants import Claimants
 from noroshi.console.app.messages import JobFailed, LeadershipSeen, PictureRead, ReadingBroke
 from noroshi.console.queries import Leadership, Queries
 from noroshi.store.clock import now_us
@@ -33,13 +34,15 @@ Job = Callable[[Queries], Iterator[Message | None]]
 class Health:
     """How reading goes. `answered` is monotonic, `answered_at` microseconds UTC, both None before the first answer.
 
-    `trouble` is empty while all is well; `no_database` says the trouble is only that none was made yet.
+    `trouble` is empty while all is well; `no_database` says the trouble is only that none was made yet. `unheard_by`:
+    nodes that run and do not hear whoever holds the role.
     """
 
     answered: float | None = None
     answered_at: int | None = None
     trouble: str = ""
     no_database: bool = False
+    unheard_by: tuple[str, ...] = ()
 
 
 class _Reader(threading.Thread):
@@ -74,13 +77,15 @@ class Watcher(_Reader):
         self._interval = interval
         self._seen: Hashable = None
         self._leadership: Leadership | None = None
+        self._claimants = Claimants()
         self.health = Health()
 
     def run(self) -> None:
         while not self._ended.is_set():
             try:
                 self._look()
-                self.health = Health(time.monotonic(), now_us())
+                unheard_by = self._claimants.look(self._queries.claims(), time.monotonic())
+                self.health = Health(time.monotonic(), now_us(), unheard_by=unheard_by)
             except TROUBLES as error:
                 self.health = Health(
                     self.health.answered, self.health.answered_at, str(error), isinstance(error, NoDatabase)

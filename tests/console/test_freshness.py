@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 from filling import layout_of, leading
-from pilots import console
+from pilots import Console, console
 
-from noroshi.console.app.freshness import WHAT_NOW, Freshness, as_of, warning
+from noroshi.console.app.claimants import Claimants
+from noroshi.console.app.freshness import WHAT_NOW, WHY_UNHEARD, Freshness, as_of, warning
 from noroshi.console.app.reading import Health
 from noroshi.console.queries import Leader, Leadership
 from noroshi.console.times import SECOND, Clockface
+from noroshi.store.claims import ClaimFile
 
 NOW = 1_763_780_645 * SECOND
 LED = Leadership(True, Leader("db1", 3, NOW))
 GONE = Leadership(False, Leader("db1", 3, NOW))
 GOOD = Health(100.0, NOW)
+UNHEARD = Health(100.0, NOW, unheard_by=("db2", "db3"))
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,11 @@ GOOD = Health(100.0, NOW)
             f"COORDINATOR GONE since 03:03:44Z (last was db1, term 3), data of 03:03:35Z; {WHAT_NOW}",
         ),
         (Freshness(GOOD, 90.0, Leadership(False, None)), 100.5, "COORDINATOR GONE"),
+        (
+            Freshness(UNHEARD, 90.0, LED, None, NOW - 9 * SECOND, 3),
+            100.5,
+            f"COORDINATOR db1 NOT HEARD by db2, db3, data of 03:03:56Z: {WHY_UNHEARD}",
+        ),
     ],
 )
 def test_the_warning_says_what_is_known(known: Freshness, now: float, said: str) -> None:
@@ -87,6 +95,8 @@ def test_the_warning_says_what_is_known(known: Freshness, now: float, said: str)
         (Freshness(GOOD, 0.0, LED, written_at=NOW - 9 * SECOND), 112.0, NOW),
         (Freshness(GOOD, 0.0, GONE, NOW - 5 * SECOND), 112.0, NOW - 5 * SECOND),
         (Freshness(Health(), 0.0, GONE), 112.0, None),
+        (Freshness(UNHEARD, 0.0, LED, None, NOW - 9 * SECOND, 3), 100.5, NOW - 9 * SECOND),
+        (Freshness(UNHEARD, 0.0, LED, None, NOW - 9 * SECOND, 5), 100.5, None),
     ],
 )
 def test_what_is_shown_is_known_of_an_instant(known: Freshness, now: float, instant: int | None) -> None:
@@ -112,6 +122,49 @@ def test_nobody_is_called_up_while_nobody_watches(filled: Path) -> None:
             with leading(layout_of(filled)):
                 await shown.shows("● UP        db1", "● 3 UP")
                 await shown.until("nothing is of the past", lambda: "ago" not in shown.text)
+
+    asyncio.run(run())
+
+
+def test_claims_that_move_for_a_while_are_told_and_dead_ones_are_not() -> None:
+    claimants = Claimants()
+    assert claimants.look({"db2": 7, "dead": 1}, 0.0) == ()
+    for second in range(1, 8):
+        told = claimants.look({"db2": 7 + second, "dead": 1}, float(second))
+        assert told == (("db2",) if second >= 6 else ())
+    assert claimants.look({"db2": 14, "dead": 1}, 21.9) == ("db2",), "a heartbeat may be slow"
+    assert claimants.look({"db2": 14, "dead": 1}, 22.1) == ()
+    assert claimants.look({"db2": 15, "dead": 1}, 23.0) == (), "and begins anew"
+    assert claimants.look({"db2": 16}, 28.0) == ("db2",)
+    assert claimants.look({}, 29.0) == ()
+
+
+def test_a_coordinator_that_holds_the_lock_and_is_not_heard_watches_nobody(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host hangs: the lock stays held, the others claim the role, and all of them still stood there as UP."""
+    monkeypatch.setattr("noroshi.console.app.claimants.LASTING", 0.5)
+    claims = [ClaimFile(layout_of(filled), node, b"12345678") for node in ("db2", "db3")]
+
+    async def claimed_until(shown: Console, text: str) -> None:
+        for _ in range(100):
+            for claim in claims:
+                claim.renew(1)
+            if text in shown.text:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"no {text}\n{shown.text}")
+
+    async def run() -> None:
+        with leading(layout_of(filled)):
+            async with console(filled) as shown:
+                await shown.shows("● UP        db1")
+                await claimed_until(shown, "COORDINATOR db1 NOT HEARD by db2, db3")
+                await claimed_until(shown, "? UP ")
+                for claim in claims:
+                    claim.withdraw()
+                await shown.shows("● UP        db1")
+                await shown.until("no warning", lambda: "NOT HEARD" not in shown.text)
 
     asyncio.run(run())
 
