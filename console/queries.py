@@ -35,6 +35,9 @@ PAGE = 2000
 ERROR_WORDS = LogFilter(text=("error", "fail", "fatal", "panic", "crit"))
 """What counts as an error in a line, for jumping from one to the next."""
 
+WHY_UNHEARD = "its host hangs or is cut off; while it holds the lock nobody takes over: end it or mend its network"
+"""What it means that nodes run and do not hear whoever holds the role."""
+
 
 @dataclass(frozen=True)
 class Leader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noroshi.console.app.reading import Health
-from noroshi.console.queries import Leadership
+from noroshi.console.queries import WHY_UNHEARD, Leadership
 from noroshi.console.sanitise import visible
 from noroshi.console.times import SECOND, Clockface
 
@@ -18,7 +18,6 @@ BLINK = 1.0
 TAKING_OVER = 20.0
 """Seconds after which it is no take-over any more, in which nobody has to do anything."""
 
-WHY_UNHEARD = "its host hangs or is cut off; while it holds the lock nobody takes over: end it or mend its network"
 WHAT_NOW = "no node has taken over: does `noroshi node` run anywhere? `noroshi doctor` says what is wrong"
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from itertools import groupby
 from typing import Any
 
 from noroshi.console.holding import in_force, node_note, silencing, summary
 from noroshi.console.output import Cell, Printer, add_output_arguments, iso, plain, state_cell, state_json
-from noroshi.console.queries import Leadership, Status, open_queries
+from noroshi.console.queries import WHY_UNHEARD, Leadership, Queries, Status, open_queries
 from noroshi.console.sanitise import visible
 from noroshi.console.severity import severity_of
 from noroshi.console.times import Clockface, age, ago
 from noroshi.store.clock import now_us
+from noroshi.store.config import load_cluster
 from noroshi.store.silences import Silence
 from noroshi.store.views import State, Term
 
 CATEGORIES = ("system", "user", "maintenance")
+
+LONGEST_LOOK = 5.0
+"""Seconds between two looks at the claims, at most."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         printer.json([status_json(queries.status())])
     else:
-        print_status(printer, queries.status(), now_us(), Clockface(arguments.local))
+        unheard_by = _unheard_by(queries)
+        print_status(printer, queries.status(), now_us(), Clockface(arguments.local), unheard_by)
     printer.flush()
     return 0
 
@@ -50,15 +56,27 @@ def status_json(status: Status) -> dict[str, Any]:
     }
 
 
-def print_status(printer: Printer, status: Status, now: int, face: Clockface) -> None:
-    """For people."""
+def _unheard_by(queries: Queries) -> tuple[str, ...]:
+    """Nodes that run and do not hear whoever leads: their claims move. Looks twice where there are any."""
+    before = queries.claims()
+    if not before:
+        return ()
+    time.sleep(min(2 * load_cluster(queries.layout.cluster).heartbeat.interval, LONGEST_LOOK))
+    return tuple(sorted(node for node, stamp in queries.claims().items() if before.get(node, stamp) != stamp))
+
+
+def print_status(printer: Printer, status: Status, now: int, face: Clockface, unheard_by: tuple[str, ...] = ()) -> None:
+    """For people; `unheard_by` as the claims on the shared disk say."""
     printer.heading(f"Cluster {visible(status.cluster)}")
     printer.lines(_leadership(status.leadership, status.written_at, now, face))
+    if unheard_by and status.leadership.held:
+        printer.lines([visible(f"NOT HEARD by {', '.join(unheard_by)}: {WHY_UNHEARD}")])
     if held := summary(status.holding, now):
         printer.lines([f"{held}: `noroshi silence list` shows them"])
     printer.lines([""])
     printer.heading("NODES")
-    unwatched = "" if status.leadership.held else ago(status.written_at, now)
+    watched = status.leadership.held and len(unheard_by) * 2 <= max(len(status.nodes) - 1, 0)
+    unwatched = "" if watched else ago(status.written_at, now)
     worst_first = sorted(status.nodes, key=lambda row: severity_of(row.state))
     silences = status.holding.silences
     printer.rows(

@@ -13,9 +13,9 @@ from filling import layout_of, leading
 from pilots import Console, console
 
 from noroshi.console.app.claimants import Claimants
-from noroshi.console.app.freshness import WHAT_NOW, WHY_UNHEARD, Freshness, as_of, warning
+from noroshi.console.app.freshness import WHAT_NOW, Freshness, as_of, warning
 from noroshi.console.app.reading import Health
-from noroshi.console.queries import Leader, Leadership
+from noroshi.console.queries import WHY_UNHEARD, Leader, Leadership
 from noroshi.console.times import SECOND, Clockface
 from noroshi.store.claims import ClaimFile
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Thread
+from threading import Event, Thread
 from typing import IO, Any
 
 import apsw
@@ -18,6 +18,8 @@ from conftest import NOW
 from filling import HOSTILE, NODES, SECOND, Run, fill, layout_of, leading, lines, many_lines, notification
 from waiting import wait_until
 
+from noroshi.console.queries import WHY_UNHEARD
+from noroshi.store.claims import ClaimFile, read_claims
 from noroshi.store.tables import logs, nodes
 
 
@@ -69,6 +71,33 @@ def test_what_nobody_watches_is_not_called_up(filled: Path, run: Run, monkeypatc
         _, out, _ = run(filled, "status")
     assert "● UP    db1" in out
     assert "ago" not in out
+
+
+def test_a_leader_that_nobody_hears_watches_nobody(filled: Path, run: Run) -> None:
+    """Its host hangs and holds the lock: what says so are the claims of the others, which move."""
+    layout, ended = layout_of(filled), Event()
+    claims = [ClaimFile(layout, node, b"12345678") for node in ("db2", "db3")]
+
+    def claim() -> None:
+        while not ended.wait(0.1):
+            for one in claims:
+                one.renew(1)
+
+    with leading(layout):
+        claims[0].renew(1)
+        _, out, _ = run(filled, "status")
+        assert "NOT HEARD" not in out, "a claim that does not move is of a node that died"
+        claiming = Thread(target=claim)
+        claiming.start()
+        try:
+            wait_until("both claim", lambda: len(read_claims(layout)) == 2)
+            _, out, _ = run(filled, "status")
+        finally:
+            ended.set()
+            claiming.join()
+    assert "coordinator db1, term 2" in out
+    assert f"NOT HEARD by db2, db3: {WHY_UNHEARD}" in out
+    assert "? UP" in out and "●" not in out
 
 
 def test_the_history_of_terms(filled: Path, run: Run) -> None:
