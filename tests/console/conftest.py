@@ -9,13 +9,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import SECOND, Run, definitions_story, fill, layout_of, make_cluster, story
+from filling import NOW, SECOND, Run, definitions_story, fill, layout_of, make_cluster, story
 from terminals import plain_environment
 
 from noroshi.console.main import main
-
-NOW = 1_763_780_645_000_000
-"""2025-11-22 03:04:05 UTC."""
 
 
 def long_led(connection: apsw.Connection) -> None:

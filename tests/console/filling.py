@@ -30,6 +30,8 @@ from noroshi.store.writer import Identity, lead
 NODES = ("db1", "db2", "db3")
 SOURCE = "/var/log/app.log"
 SECOND = 1_000_000
+NOW = 1_763_780_645 * SECOND
+"""2025-11-22 03:04:05 UTC: that of the stories, and of the console where a test freezes its clock."""
 
 HOSTILE = (
     "[red]markup[/red] [/dev/sda1] [@click=app.quit]x[/]",

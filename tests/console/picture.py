@@ -15,8 +15,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conftest import NOW
-from filling import fill, layout_of, leading, make_cluster, story
+from filling import NOW, fill, layout_of, leading, make_cluster, story
 from pilots import console
 
 from noroshi.store import lock

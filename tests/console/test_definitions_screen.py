@@ -9,8 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from conftest import NOW
-from filling import HOSTILE, fill, layout_of, leading, table
+from filling import HOSTILE, NOW, fill, layout_of, leading, table
 from pilots import Console, console, same_as_snapshot
 
 from noroshi.console.app import drafts

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from conftest import NOW
-from filling import SECOND, Run, event, fill, layout_of, notification
+from filling import NOW, SECOND, Run, event, fill, layout_of, notification
 from pilots import Console, console
 
 from noroshi.console.app.detail import Fields

@@ -14,8 +14,7 @@ from typing import IO, Any
 
 import apsw
 import pytest
-from conftest import NOW
-from filling import HOSTILE, NODES, SECOND, Run, fill, layout_of, leading, lines, many_lines, notification
+from filling import HOSTILE, NODES, NOW, SECOND, Run, fill, layout_of, leading, lines, many_lines, notification
 from waiting import wait_until
 
 from noroshi.console.queries import WHY_UNHEARD

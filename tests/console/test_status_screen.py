@@ -7,8 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from conftest import NOW
-from filling import SECOND, event, fill, layout_of, leading, make_cluster, nodes, story
+from filling import NOW, SECOND, event, fill, layout_of, leading, make_cluster, nodes, story
 from pilots import console, same_as_snapshot
 
 from noroshi.console.app.header import header
