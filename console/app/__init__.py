@@ -1,6 +1,7 @@
 """The console: a Textual app over the headless queries (design section 8).
 
-Layout: `app.py` the app, `screens/`, `widgets/`, `messages.py`, `reading.py` the threads that ask, `noroshi.tcss`.
+Layout: `app.py` the app, `screens/`, `widgets/`, `messages.py`, `reading.py` the threads that ask, `terminal.py` what
+the terminal takes, `noroshi.tcss`.
 Rules: nothing here imports the store's statements; threads ask through `Queries` and post messages, handlers alone
 touch widgets; text from outside passes the sanitiser and is never markup. textual is imported by `run_console`, not
 before, because it reads its settings from the environment at import.

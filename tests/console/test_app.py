@@ -284,6 +284,11 @@ def test_what_was_typed_before_enter_counts_however_fast_it_came(filled: Path) -
     asyncio.run(run())
 
 
+def known(shown: Console) -> set[str]:
+    """The events that were read."""
+    return {row.event for row in shown.app.picture.status.states} if shown.app.picture else set()
+
+
 def test_a_terminal_that_is_behind_is_shown_the_newest_once_it_has_caught_up(filled: Path) -> None:
     """On 9600 baud a flood of lines kept every key waiting for half a minute: nothing is drawn on top of a queue."""
 
@@ -295,8 +300,7 @@ def test_a_terminal_that_is_behind_is_shown_the_newest_once_it_has_caught_up(fil
                 setattr(driver, "is_behind", True)  # noqa: B010 - the driver of tests has no such thing
                 order("event app/first ERROR x")
                 order("event app/second ERROR x")
-                names = lambda: {row.event for row in shown.app.picture.status.states}  # noqa: E731
-                await shown.until("it was read", lambda: {"app/first", "app/second"} <= names())
+                await shown.until("both were read", lambda: {"app/first", "app/second"} <= known(shown))
                 assert "app/first" not in shown.text
                 await shown.press("2")
                 await shown.shows("FOLLOWING")

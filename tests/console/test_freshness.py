@@ -147,7 +147,7 @@ def test_a_coordinator_that_holds_the_lock_and_is_not_heard_watches_nobody(
     claims = [ClaimFile(layout_of(filled), node, b"12345678") for node in ("db2", "db3")]
 
     async def claimed_until(shown: Console, text: str) -> None:
-        for _ in range(100):
+        for _ in range(300):
             for claim in claims:
                 claim.renew(1)
             if text in shown.text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -170,9 +169,10 @@ def test_a_silence_that_begins_is_seen_without_a_change_of_the_database(
     at = {"now": NOW}
     for module in ("app.app", "app.reading", "queries"):
         monkeypatch.setattr(f"noroshi.console.{module}.now_us", lambda: at["now"])
-    begin: Callable[[apsw.Connection], object] = lambda c: silences.add(  # noqa: E731
-        c, "app/**", "", "ann", "", NOW + 60 * SECOND, NOW + HOUR
-    )
+
+    def begin(connection: apsw.Connection) -> None:
+        silences.add(connection, "app/**", "", "ann", "", NOW + 60 * SECOND, NOW + HOUR)
+
     fill(layout_of(filled), begin)
 
     async def run() -> None:
