@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from noroshi.console.commands.explaining import told_lines
+from noroshi.console.commands.explaining import LEADERLESS, told_lines
 from noroshi.console.sanitise import visible
 from noroshi.store import definitions
 from noroshi.store.changes import unversioned
@@ -145,7 +145,8 @@ def rehearse(one: Definition, asked: EventAsked | LineAsked, facts: Facts, prese
     matching = [row for row in present if _covers(one, row)]
     known = replace(facts, current=None, definitions=(as_rehearsed(one),))
     what = f"{asked.event} became {asked.state}" if isinstance(asked, EventAsked) else _line_words(one)
-    lines = [visible(f"If {what} now:"), *(f"  {line}" for line in _body(explain(asked, known)))]
+    nobody = [f"  {LEADERLESS}"] if facts.own is None else []
+    lines = [visible(f"If {what} now:"), *nobody, *(f"  {line}" for line in _body(explain(asked, known)))]
     return lines + ([_present(matching)] if one.kind == "event" else [])
 
 

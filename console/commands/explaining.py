@@ -20,6 +20,8 @@ from noroshi.store.errors import NoroshiError
 from noroshi.store.explain import RECOVERY, EventAsked, Explained, Group, LineAsked, Told, explain
 from noroshi.store.lock import is_held, read_lock
 
+LEADERLESS = "nobody leads now: nothing is told before somebody does, and what is known of the nodes is old"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event", metavar="EVENT", nargs="?", help="an event's name, with STATE")
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printer.json([_json(asked, own, explained)])
     else:
-        printer.lines(told_lines(explained))
+        printer.lines(([LEADERLESS] if own is None else []) + told_lines(explained))
     printer.flush()
     return 0
 

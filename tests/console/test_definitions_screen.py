@@ -14,10 +14,12 @@ from pilots import Console, console, same_as_snapshot
 
 from noroshi.console.app import drafts
 from noroshi.console.app.drafts import Draft
+from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.choice import ChoiceScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
 from noroshi.console.app.widgets.definition_table import DefinitionTable
+from noroshi.console.app.widgets.line_view import LineView
 from noroshi.store.model import Definition, Destination
 
 pytestmark = pytest.mark.usefixtures("frozen")
@@ -167,24 +169,31 @@ def test_a_key_that_has_nothing_to_work_on_says_so(defined: Path) -> None:
                     shown.app.say("")
                     await shown.press(key)
                     await shown.shows("it is removed already: 'e' begins it anew, 'v' rolls back")
-                await shown.press("slash", *"nosuch", "enter")
+                await nothing_found(shown)
                 for key in "edxvy":
                     shown.app.say("")
                     await shown.press(key)
                     await shown.shows("there is no definition")
-                for screen, keys in (("1", "yLvaS"), ("2", "y"), ("3", "yvDa")):
-                    await shown.press(screen, "slash", *"nosuch", "enter")
-                    for key in keys:
+                for number, name, keys in (("1", "STATUS", "yLvaS"), ("2", "LOG", "y"), ("3", "NOTIFICATIONS", "yvDa")):
+                    await shown.press(number)
+                    await shown.shows(f" {name}  demo")
+                    await nothing_found(shown)
+                    for key in (*keys, "enter"):
                         shown.app.say("")
                         await shown.press(key)
-                        await shown.shows(
-                            "nothing to acknowledge" if (screen, key) == ("3", "a") else "there is no row here"
-                        )
-                    shown.app.say("")
-                    await shown.press("enter")
-                    await shown.shows("there is no row here")
+                        wanted = "nothing to acknowledge" if (number, key) == ("3", "a") else "there is no row here"
+                        await shown.shows(wanted)
 
     asyncio.run(run())
+
+
+async def nothing_found(shown: Console) -> None:
+    """Filter by what nothing has; keys are for the list again."""
+    await shown.press("slash", *"nosuch", "enter")
+    screen = shown.app.screen
+    assert isinstance(screen, NoroshiScreen)
+    await shown.until("the prompt is closed", lambda: not screen.entry.display and not screen.entry.has_focus_within)
+    await shown.until("nothing is listed", lambda: screen.query_one(LineView).row_count == 0)
 
 
 def test_who_may_not_read_the_nodes_key_is_told_that_nothing_can_be_changed(defined: Path) -> None:

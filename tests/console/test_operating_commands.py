@@ -84,7 +84,7 @@ def test_a_silence_to_come_is_listed_and_covers_nothing_yet(file: Path, run: Run
     _, out, _ = run(file, "silence", "list")
     assert "  ann  begins 20" in out and out.endswith("Z, covers 1 state\n")
     _, out, _ = run(file, "definitions", "explain", "app/orders", "ERROR")
-    assert out.startswith("one v1: told, ")
+    assert out.startswith("nobody leads now: ") and "\none v1: told, " in out
 
 
 def test_a_preview_shows_states_and_log_sources(there: Path, run: Run) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ import pytest
 from noroshi.console.app import drafts
 from noroshi.console.app.draft import Base, check, copy_of, difference, rehearse, sample, template
 from noroshi.console.app.drafts import Draft
+from noroshi.console.commands.explaining import LEADERLESS
 from noroshi.store.explain import Facts
 from noroshi.store.model import Definition, Destination
 from noroshi.store.silences import Silence
@@ -63,6 +65,11 @@ def test_a_change_is_rehearsed_also_where_it_is_so_already() -> None:
     assert "told, any of a group is enough" in told[1]
     assert any("skipped  db1" in line and "node is down" in line for line in told)
     assert told[-1] == "It matches 1 of the events known now: raid/db1/md0 ERROR"
+
+
+def test_a_rehearsal_without_a_leader_says_that_nothing_is_told() -> None:
+    told = rehearse(ONE, sample(ONE, [], "db2"), replace(facts({}), own=None), [])
+    assert told[:2] == ["If raid/x became ERROR now:", f"  {LEADERLESS}"]
 
 
 def test_a_difference_is_that_of_the_text_and_empty_where_nothing_differs() -> None:
