@@ -49,7 +49,7 @@ def silencing(row: State, standing: tuple[Silence, ...]) -> Silence | None:
     """What keeps it from being told; of what is good nobody wants to know."""
     if not standing or severity_of(row.state) is Severity.GOOD:
         return None
-    return covering_event(standing, row.event, row.node)
+    return covering_event(standing, str(row.event), str(row.node))  # a damaged row may hold anything
 
 
 def node_note(node: NodeState, silences: tuple[Silence, ...], now: int, face: Clockface) -> str:

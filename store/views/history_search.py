@@ -50,7 +50,9 @@ class HistoryStep:
     unfinished: tuple[int, ...]
 
 
-_FROM_ON = "SELECT id, created_at FROM notifications WHERE id >= ? ORDER BY id LIMIT 1"
+_FROM_ON = (
+    "SELECT id, created_at FROM notifications WHERE id >= ? AND typeof(created_at) = 'integer' ORDER BY id LIMIT 1"
+)
 
 # one text of all that is searched, a line for each column
 _TEXT = " || char(10) || ".join(
@@ -95,11 +97,13 @@ def notification_id_at(connection: apsw.Connection, instant: int) -> int | None:
     low, high, found = bounds.first, bounds.last, None
     while 0 < low <= high:
         middle = (low + high) // 2
-        number, created_at = next(connection.execute(_FROM_ON, (middle,)))
-        if created_at >= instant:
-            found, high = int(number), middle - 1
+        row = next(connection.execute(_FROM_ON, (middle,)), None)
+        if row is None:  # only damaged ones from there on
+            high = middle - 1
+        elif row[1] >= instant:
+            found, high = int(row[0]), middle - 1
         else:
-            low = int(number) + 1
+            low = int(row[0]) + 1
     return found
 
 

@@ -18,6 +18,8 @@ from noroshi.store.views.operating import (
     silences,
 )
 
+KINDS = frozenset({"flap", "limit", "overall"})
+
 COUNTED = 10_000
 """Notifications of one holder that are counted, the newest: some 30 ms from memory."""
 
@@ -63,7 +65,13 @@ class WholeHolding:
 
 def holding(connection: apsw.Connection, now: int) -> Holding:
     """At `now`, microseconds UTC."""
-    return Holding(silences(connection, now), tuple(holds.standing(connection)))
+    standing = tuple(row for row in holds.standing(connection) if _is_whole(row))
+    return Holding(silences(connection, now), standing)
+
+
+def _is_whole(row: HoldRow) -> bool:
+    """Not one that a bad disk has left."""
+    return row.kind in KINDS and isinstance(row.since, int) and isinstance(row.until, int | None)
 
 
 def whole_holding(connection: apsw.Connection, now: int) -> WholeHolding:

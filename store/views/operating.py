@@ -59,8 +59,13 @@ def past_silences(connection: apsw.Connection) -> tuple[PastSilence, ...]:
 
 
 def silences(connection: apsw.Connection, now: int) -> tuple[Silence, ...]:
-    """Those that stand at `now`, microseconds UTC, and those that are to begin later."""
-    return tuple(one for one in table.open_ones(connection) if one.until > now)
+    """Those that stand at `now`, microseconds UTC, and those that are to begin later; no damaged row."""
+    return tuple(one for one in table.open_ones(connection) if _is_whole(one) and one.until > now)
+
+
+def _is_whole(one: Silence) -> bool:
+    texts = (one.pattern, one.node, one.author, one.comment)
+    return all(isinstance(text, str) for text in texts) and isinstance(one.begun_at, int) and isinstance(one.until, int)
 
 
 def covered(connection: apsw.Connection, silence: Silence) -> tuple[Covered, ...]:

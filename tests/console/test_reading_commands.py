@@ -388,6 +388,10 @@ def test_an_interrupt_ends_following_quietly(filled: Path) -> None:
         ("UPDATE events SET observed_at = 'never', stored_at = 'never', state = x'00ff'", "events"),
         ("UPDATE events SET stored_at = 'never'", "status"),
         ("UPDATE logs SET observed_at = 'never', stored_at = x'00'", "log"),
+        ("INSERT INTO silences VALUES (1, x'00ff', '', 'ann', '', 1, 9e18, NULL, '')", "status"),
+        ("INSERT INTO silences VALUES (1, 'a/*', '', 'ann', '', 'never', 'ever', NULL, '')", "status"),
+        ("INSERT INTO holds VALUES (1, 'flap', x'00', 'e', 'never', 'ever', NULL)", "status"),
+        ("UPDATE states SET event = x'0f' WHERE event = 'app/orders'", "status"),
     ],
 )
 def test_rows_that_hold_what_they_cannot_are_shown_as_they_are(
@@ -395,6 +399,7 @@ def test_rows_that_hold_what_they_cannot_are_shown_as_they_are(
 ) -> None:
     """As a bad disk leaves them: the answer is odd, and no traceback in place of one."""
     with leading(layout_of(filled)) as order:
+        order("sql INSERT INTO silences VALUES (99, '**', '', 'ann', '', 1, 1 << 62, NULL, '')")
         order(f"sql {statement}")
     for arguments in ([command], [command, "--json"]):
         status, out, err = run(filled, *arguments)

@@ -208,3 +208,10 @@ def test_what_is_seldom_is_sought_in_steps(connection: apsw.Connection) -> None:
     assert steps == [[], [], [77, 78], [], [], [], [], [], [], [3]]
     found = views.newest(lambda at, left: views.notifications_before(connection, which, at, left, span=10), 2)
     assert [row.id for row in found] == [77, 78]
+
+
+def test_a_damaged_time_is_passed_over(connection: apsw.Connection) -> None:
+    begun(connection, *range(0, 10 * DAY, 3600))
+    connection.execute("UPDATE notifications SET created_at = 'never' WHERE id % 5 = 0 OR id > 200")
+    assert selected(connection, 5 * DAY, 5 * DAY + 7200) == [121, 122, 123]
+    assert views.notification_id_at(connection, T0 + 9 * DAY * SECOND) is None
