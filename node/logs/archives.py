@@ -215,7 +215,7 @@ class Archives:
                 if follower.ended:
                     self._done(unpacking)
                 continue
-            if unpacking.at - follower.read_at < AHEAD and (leader or follower.deferred):
+            if unpacking.at - follower.read_at < AHEAD and (leader or follower.out.deferred):
                 _give_back(follower)
                 self._piece(unpacking, now)
                 busy = True

@@ -69,7 +69,7 @@ class Chains:
         for place, follower in enumerate(chain):
             if follower.has_more or follower.record_due(now) or self.completes(follower, now):
                 return _grown(chain[:place], now) or follower
-            if follower.pending or follower.unpacking or (follower.partial and follower.rotated):
+            if follower.out.pending or follower.unpacking or (follower.partial and follower.rotated):
                 return None
         return None
 

@@ -1,61 +1,29 @@
-"""Reads one incarnation of a source: bytes in, parts of selected lines out, the position behind them.
+"""Reads one incarnation of a source: bytes in, selected lines out to `outgoing`, the position behind them.
 
-Rules: what a part covers begins where the last one ended, so bytes without a selected line leave no gap between parts.
-Deferred lines are sent with the offset behind each, for they travel in pieces. Of the first part of a life the offsets
-are known too: the receiver may have some of it from the life before, and the file may be gone by then.
-A part stays until it is acknowledged; only then the saved position moves past it. After every read the file's first
+Rules: the saved position is where the first part begins that is not acknowledged. After every read the file's first
 bytes are compared again: a read that a truncation overtook is thrown away. A last line without its newline waits, as
-does a record that may go on; whole lines of such a record outlive a truncation. What the rate limit holds back is
-counted in the part that covers its bytes, so that the receiver takes both or neither.
+does a record that may go on; whole lines of such a record outlive a truncation.
 """
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import msgspec
 
 from noroshi.node.logs import cutting
 from noroshi.node.logs.cutting import Cut, Cutter
 from noroshi.node.logs.directory import READ_FLAGS, identity_of, is_link
 from noroshi.node.logs.encodings import encoding
 from noroshi.node.logs.limiting import Limiter
-from noroshi.node.logs.lines import MOST_LINES
 from noroshi.node.logs.messages import Rule
+from noroshi.node.logs.outgoing import Outgoing
 from noroshi.node.logs.position import HEAD, Fact, Identity, Position, digest
 from noroshi.node.logs.selection import Selection
-from noroshi.node.logs.times import UNKNOWN, OwnTimes
-from noroshi.node.wire.messages import Held, LogPart
-
-PART = 2 * 1024 * 1024
-"""Bytes of lines that a part waiting to be sent may grow to: what one commit of the receiver is worth."""
-
-NO_PROGRESS = 1.0
-"""Seconds until a part is sent again that the receiver answered without taking any of it."""
 
 
 class Replaced(Exception):
     """The file no longer holds what was read of it."""
-
-
-@dataclass
-class Prepared:
-    """A part that waits for its acknowledgement; its lines were read from `read_from` on. `weight` is in bytes, `ends`
-    has the offset behind each line, where it is known.
-
-    Once `sent` it is not changed any more: what is sent again is the same.
-    """
-
-    part: LogPart
-    read_from: int
-    weight: int
-    ends: list[int]
-    sent: bool = False
-    refusals: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +36,7 @@ class Packed:
 
 
 class Follower:
-    """One incarnation. `counts` is shared by all of a monitor."""
+    """One incarnation; what of it is to be sent is in `out`. `counts` is shared by all of a monitor."""
 
     def __init__(
         self,
@@ -82,9 +50,17 @@ class Follower:
         self.path = position.path
         self.identity = Identity(position.inode, position.device)
         self.size, self.modified = position.size, position.modified
-        self.stored = position.stored
-        self.selection, self.deferred, self._limiter = selection, rule.deferred, limiter
-        self._encoding, self._record, self._times = encoding(rule.encoding), rule.record, OwnTimes()
+        self.selection, self._limiter = selection, limiter
+        self.out = Outgoing(
+            position.stream,
+            shown(position.source),
+            position.stored,
+            self,
+            counts,
+            deferred=rule.deferred,
+            limiter=limiter,
+        )
+        self._encoding, self._record = encoding(rule.encoding), rule.record
         self._unit = len(self._encoding.of(b"").newline)  # bytes
         self._cutter = Cutter(
             position.offset,
@@ -93,10 +69,6 @@ class Follower:
             keep_forced=rule.deferred,
             forced=position.forced,
         )
-        self.pending: list[Prepared] = []
-        self.in_flight = False
-        self.durable = False
-        """Whether the stream's id is on the disk, so that its first part may be sent."""
         self.ended = False
         """Whether the content is gone; what is pending is still sent."""
         self.linked = True
@@ -107,9 +79,7 @@ class Follower:
         self.kept_from = 0
         """Bytes before this are not there, of what is unpacked."""
         self.grown_at = 0.0
-        self.not_before = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
-        self._let_through = 0  # in this life, of what is stored; what was before it is not known
         self._descriptor: int | None = None
         self._by_link = False
         self._packed: Packed | None = None
@@ -125,7 +95,8 @@ class Follower:
     @property
     def position(self) -> Position:
         """What is to be saved."""
-        position = self._as_position(self.pending[0].read_from if self.pending else self.read_at)
+        waits_from = self.out.read_from
+        position = self._as_position(self.read_at if waits_from is None else waits_from)
         if self._packed is None:
             return position
         # It is found again by its first bytes, and looked for only where something is known to be unread.
@@ -175,7 +146,7 @@ class Follower:
     @property
     def drained(self) -> bool:
         """Whether all there was is acknowledged."""
-        return not (self.has_more or self.partial or self.pending or self.unpacking)
+        return not (self.has_more or self.partial or self.out.pending or self.unpacking)
 
     @property
     def written_at(self) -> int:
@@ -284,8 +255,8 @@ class Follower:
             self._select(cut, read_from, now_us)
         if self._limiter is not None and not self.has_more and not self.rotated:
             self._limiter.caught_up(now_us)
-        if closed and self.deferred:  # what the daemon splits must be cut alike after a restart
-            self.durable = False
+        if closed and self.out.deferred:  # what the daemon splits must be cut alike after a restart
+            self.out.durable = False
 
     def rescue(self, now_us: int) -> int:
         """Keep what was read of the last record of a file whose content is gone; so many bytes of it."""
@@ -296,110 +267,22 @@ class Follower:
 
     def _select(self, cut: Cut, read_from: int, now_us: int) -> None:
         lines = self.selection.of(cut.texts)
-        found = len(lines)
-        if self._limiter is not None:
-            lines = lines[: self._limiter.allow(found, now_us)]
         ends = _ends(lines, cut) if self._cutter.with_ends else []
-        self._keep(lines, ends, read_from, now_us, found - len(lines))
+        self.out.keep(lines, ends, (read_from, self.read_at), now_us)
 
-    def _keep(self, lines: list[str], ends: list[int], read_from: int, now_us: int, held: int) -> None:
-        if not lines and not held:
-            return
-        self._counts["lines"] += len(lines)
-        self._counts["lines held back"] += held
-        times = self._times.of(lines, now_us)
-        weight = _weight(lines)
-        waiting = self.pending[-1] if self.pending else None
-        if waiting is not None and _joins(waiting, weight, len(lines)):
-            _extend_times(waiting.part, times, len(lines))
-            waiting.part.lines.extend(lines)
-            waiting.ends.extend(ends)
-            both = self._held(held + (waiting.part.held.lines if waiting.part.held else 0))
-            waiting.part = msgspec.structs.replace(waiting.part, end=self.read_at, held=both)
-            waiting.weight += weight
-            return
-        start = self.pending[-1].part.end if self.pending else self.stored
-        told = ends if self.deferred else []
-        part = LogPart(
-            self.stream, shown(self.source), start, self.read_at, now_us, lines, told, times, self._held(held)
-        )
-        self.pending.append(Prepared(part, read_from, weight, ends))
+    # --- for what was read ---
 
-    def _held(self, lines: int) -> Held | None:
-        return Held(lines, self._limiter.limit.text) if lines and self._limiter is not None else None
+    def stored_up_to(self, offset: int) -> None:
+        """As `outgoing.Reading`."""
+        self._cutter.with_ends = self.out.deferred
+        self._cutter.forget_forced(offset)
 
-    # --- sending ---
-
-    @property
-    def room(self) -> bool:
-        """Whether reading on would not pile up parts."""
-        return len(self.pending) < 2 or (len(self.pending) == 2 and _joins(self.pending[-1], cutting.BLOCK, 1))
-
-    def may_send(self, now: float) -> bool:
-        return bool(self.pending) and self.durable and not self.in_flight and now >= self.not_before
-
-    def sending(self) -> LogPart:
-        """The first pending part, which is now on its way."""
-        self.in_flight = self.pending[0].sent = True
-        return self.pending[0].part
-
-    def taken(self, position: int, now: float) -> None:
-        """The receiver has the stream up to `position`, after the first pending part was sent."""
-        part = self.pending[0].part
-        self.in_flight = False
-        if position == part.end:
-            self._let_through += len(self.pending.pop(0).part.lines)
-            self.stored = position
-            self._cutter.with_ends = self.deferred  # from here on the two go in step
-            self._cutter.forget_forced(position)
-        else:
-            self._go_back(position, now)
-
-    def not_taken(self) -> None:
-        """The first pending part has to be sent again."""
-        self.in_flight = False
-
-    def skip(self) -> LogPart:
-        """Give the first pending part up; the receiver will see the gap."""
-        self.in_flight = False
-        return self.pending.pop(0).part
-
-    def _go_back(self, position: int, now: float) -> None:
-        """The receiver stands elsewhere, as after a life of which not all was saved: go on from there."""
-        if position <= self.pending[0].part.start:
-            self.not_before = now + NO_PROGRESS
-        if self.ended or position < self.kept_from:
-            self._trim(position)
-        else:
-            self._give_back(position)
-            self.pending.clear()
-            self._cutter.move(position)
-        self.stored = position
-
-    def _give_back(self, position: int) -> None:
-        """To the rate limit: what was let through behind `position` is so again."""
-        part = self.pending[0].part
-        stored = bisect_right(self.pending[0].ends, position)
-        lines = sum(len(prepared.part.lines) for prepared in self.pending) - stored
-        self._let_through += stored
-        if position < part.start:  # as after a restored database; which of the stored ones nobody knows
-            lines, self._let_through = lines + self._let_through, 0
-        if self._limiter is not None:
-            self._limiter.give_back(lines)
-
-    def _trim(self, position: int) -> None:
-        """What cannot be read again is sent with the part of it that the receiver lacks."""
-        self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
-        if self.pending and self.pending[0].part.start < position:
-            part = self.pending[0].part
-            first = bisect_right(self.pending[0].ends, position)
-            rest: dict[str, Sequence[object]] = {
-                "lines": part.lines[first:],
-                "ends": part.ends[first:],
-                "times": part.times[first:],
-            }
-            self.pending[0].part = msgspec.structs.replace(part, start=position, **rest)
-            del self.pending[0].ends[:first]
+    def go_back(self, offset: int) -> bool:
+        """As `outgoing.Reading`."""
+        if self.ended or offset < self.kept_from:
+            return False
+        self._cutter.move(offset)
+        return True
 
     def _as_position(self, offset: int) -> Position:
         return Position(
@@ -411,7 +294,7 @@ class Follower:
             head_length=self._head_length,
             head=self._head_digest,
             offset=offset,
-            stored=self.stored,
+            stored=self.out.stored,
             size=self.size,
             modified=self.written_at,
             born=self.born,
@@ -429,22 +312,3 @@ def _ends(selected: list[str], cut: Cut) -> list[int]:
     """The offset behind each selected line."""
     pairs = zip(cut.texts, cut.ends, strict=True)
     return [next(offset for line, offset in pairs if line is wanted) for wanted in selected]
-
-
-def _extend_times(part: LogPart, times: list[int], count: int) -> None:
-    """Add the times of `count` lines that come behind those of the part; empty stays what gives none."""
-    if times or part.times:
-        part.times.extend([UNKNOWN] * (len(part.lines) - len(part.times)))
-        part.times.extend(times or [UNKNOWN] * count)
-
-
-def _weight(lines: list[str]) -> int:
-    """What they take in a message, a little more than that: MAX_MESSAGE is a bound in bytes, not in characters."""
-    plain = all(map(str.isascii, lines))
-    return sum(map(len, lines if plain else map(str.encode, lines))) + 14 * len(lines)
-
-
-def _joins(waiting: Prepared, weight: int, count: int) -> bool:
-    """Whether more lines may go into a part that was never sent."""
-    small = waiting.weight + weight <= PART and len(waiting.part.lines) + count <= MOST_LINES
-    return small and not waiting.sent

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 import zmq
 
 from noroshi.node.logs.archives import Archives
-from noroshi.node.logs.follower import PART, Follower
 from noroshi.node.logs.journal.backlog import Backlog
 from noroshi.node.logs.journal.journals import Journals
 from noroshi.node.logs.link import Link
 from noroshi.node.logs.messages import Alive, Deferred, JournalRule, Leader, Rule, Settings, Taken, ToMonitor
+from noroshi.node.logs.outgoing import PART, Outgoing
 from noroshi.node.logs.reader import Reader
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.roster import Roster
@@ -68,7 +68,7 @@ class Monitor:
         self._journals = Journals(
             settings.journals, store.directory / "journal", self._select, self._poller, self._counts, self._reports
         )
-        self._sent: dict[bytes, Follower | Backlog] = {}
+        self._sent: dict[bytes, Outgoing | Backlog] = {}
         self._hold_until = self._save_due = self._beat_due = 0.0
         self._save_failed = False
         self._refused_since: float | None = None
@@ -147,37 +147,37 @@ class Monitor:
             if not parts:
                 break
             self._sender.send(parts, now)
-        for follower in list(self._sendable(now, deferred=True)):
-            self._link.send(Deferred(self._part_of(follower)))
+        for out in list(self._sendable(now, deferred=True)):
+            self._link.send(Deferred(self._part_of(out)))
 
     def _gather(self, now: float) -> list[LogPart]:
         """A batch: parts of as many streams as fit, but one that was refused goes alone."""
         parts: list[LogPart] = []
         weight = 0
-        for follower in self._sendable(now, deferred=False):
-            first = follower.pending[0]
+        for out in self._sendable(now, deferred=False):
+            first = out.pending[0]
             if parts and (first.refusals or weight + first.weight > PART):
                 continue
-            parts.extend(self._parts_of(follower, PART - weight))
+            parts.extend(self._parts_of(out, PART - weight))
             weight += first.weight
             if first.refusals:
                 break
         return parts
 
-    def _sendable(self, now: float, *, deferred: bool) -> Iterator[Follower | Backlog]:
+    def _sendable(self, now: float, *, deferred: bool) -> Iterator[Outgoing | Backlog]:
         yield from self._reader.sendable(now, deferred=deferred)
         yield from self._journals.sendable(now, deferred=deferred)
 
-    def _parts_of(self, follower: Follower | Backlog, room: int) -> list[LogPart]:
+    def _parts_of(self, out: Outgoing | Backlog, room: int) -> list[LogPart]:
         """Of a journal several, for each has the lines of one unit."""
-        if isinstance(follower, Follower):
-            return [self._part_of(follower)]
-        self._sent[follower.stream] = follower
-        return follower.batch(room)
+        if isinstance(out, Outgoing):
+            return [self._part_of(out)]
+        self._sent[out.stream] = out
+        return out.batch(room)
 
-    def _part_of(self, follower: Follower | Backlog) -> LogPart:
-        self._sent[follower.stream] = follower
-        return follower.sending()
+    def _part_of(self, out: Outgoing | Backlog) -> LogPart:
+        self._sent[out.stream] = out
+        return out.sending()
 
     # --- what came of it ---
 
@@ -195,21 +195,21 @@ class Monitor:
                 self._not_taken(outcome.parts)
 
     def _take(self, stream: bytes, position: int | None, now: float) -> None:
-        follower = self._sent.pop(stream, None)
-        if follower is None:
+        out = self._sent.pop(stream, None)
+        if out is None:
             return
         if position is None:
-            follower.not_taken()
-            follower.not_before = now + REFUSED_PAUSE
+            out.not_taken()
+            out.not_before = now + REFUSED_PAUSE
             return
-        follower.taken(position, now)
+        out.taken(position, now)
         self._roster.moved = True
 
     def _not_taken(self, parts: tuple[LogPart, ...]) -> None:
         for part in parts:
-            follower = self._sent.pop(part.stream, None)
-            if follower is not None:
-                follower.not_taken()
+            out = self._sent.pop(part.stream, None)
+            if out is not None:
+                out.not_taken()
 
     def _refused(self, parts: tuple[LogPart, ...], refused: Refused, now: float) -> None:
         if refused.code in ("bad-message", "definitions"):
@@ -233,23 +233,23 @@ class Monitor:
     def _bad(self, parts: tuple[LogPart, ...], refused: Refused) -> None:
         """One of the parts is bad: send each alone, and set aside what is refused again."""
         for part in parts:
-            follower = self._sent.pop(part.stream, None)
-            if follower is None:
+            out = self._sent.pop(part.stream, None)
+            if out is None:
                 continue
-            follower.not_taken()
-            follower.pending[0].refusals += 1
-            if follower.pending[0].refusals >= BAD_TWICE:
-                self._set_aside(follower, refused.message)
+            out.not_taken()
+            out.pending[0].refusals += 1
+            if out.pending[0].refusals >= BAD_TWICE:
+                self._set_aside(out, refused.message)
 
-    def _set_aside(self, follower: Follower | Backlog, message: str) -> None:
-        part = follower.pending[0].part
+    def _set_aside(self, out: Outgoing | Backlog, message: str) -> None:
+        part = out.pending[0].part
         try:
             place = self._store.set_aside(part, message)
         except OSError as error:
             self._reports.unsaved(error)
-            follower.not_before = time.monotonic() + REFUSED_PAUSE
+            out.not_before = time.monotonic() + REFUSED_PAUSE
             return
-        follower.skip()
+        out.skip()
         self._roster.moved = True
         self._reports.set_aside(part.source, len(part.lines), str(place), message)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from noroshi.node.logs.follower import Follower, Replaced, shown
+from noroshi.node.logs.outgoing import Outgoing
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.roster import Roster
 
@@ -28,18 +29,18 @@ class Reader:
         if not leader and not self._deferred:
             return False
         active, read = self._roster.active, False
-        room = BUDGET - sum(prepared.weight for follower in active for prepared in follower.pending)
+        room = BUDGET - sum(follower.out.weight for follower in active)
         for follower in list(self._roster.chains.readers(active, now)):
-            if room > 0 and follower.room and now >= follower.not_before and (leader or follower.deferred):
+            if room > 0 and _may_read(follower.out, now, leader=leader):
                 before = self._counts["bytes"]
                 read = self._read(follower, now, now_us) or read
                 room -= self._counts["bytes"] - before
         return read
 
-    def sendable(self, now: float, *, deferred: bool) -> Iterator[Follower]:
+    def sendable(self, now: float, *, deferred: bool) -> Iterator[Outgoing]:
         """Those with a part that may be sent now."""
-        active = self._roster.active
-        return (follower for follower in active if follower.deferred == deferred and follower.may_send(now))
+        streams = (follower.out for follower in self._roster.active)
+        return (stream for stream in streams if stream.deferred == deferred and stream.may_send(now))
 
     def _read(self, follower: Follower, now: float, now_us: int) -> bool:
         if not self._open(follower, now):
@@ -54,7 +55,7 @@ class Reader:
             self._roster.unreadable(follower, error, now)
             return False
         self._roster.moved = True
-        self._roster.unsaved = self._roster.unsaved or not follower.durable
+        self._roster.unsaved = self._roster.unsaved or not follower.out.durable
         for event in follower.selection.ran_out:
             self._reports.ran_out(shown(follower.source), event)
         follower.selection.ran_out.clear()
@@ -65,3 +66,7 @@ class Reader:
             self._roster.suspect(follower)
             return False
         return follower.descriptor is not None
+
+
+def _may_read(out: Outgoing, now: float, *, leader: bool) -> bool:
+    return out.room and now >= out.not_before and (leader or out.deferred)

@@ -60,7 +60,7 @@ class Roster:
         self.rules = Rules([rule.path for rule in self._all_rules], state.patterns)
         for position in sorted(state.positions, key=lambda position: position.born):
             if self.rules.has(position.source):
-                self._follow(position, now).durable = True
+                self._follow(position, now).out.durable = True
 
     def positions(self) -> list[Position]:
         return [follower.position for follower in self.chains if not follower.ended]
@@ -74,7 +74,7 @@ class Roster:
         """What `positions` and `patterns` gave is on the disk."""
         self.unsaved = self.moved = False
         for follower in self.chains:
-            follower.durable = True
+            follower.out.durable = True
 
     # --- coming and going ---
 
@@ -103,7 +103,7 @@ class Roster:
     def end(self, follower: Follower, lost: int | None, truncated: bool) -> None:
         """Its content is gone; `lost` as in `position.End`, of which what was read of the last record is not lost."""
         rescued = follower.rescue(now_us())
-        if rescued and follower.pending:
+        if rescued and follower.out.pending:
             self.active[follower] = None
         follower.end()
         self.moved = True
@@ -160,7 +160,7 @@ class Roster:
         """Reading it failed; it is tried again."""
         self._reports.unreadable(shown(follower.path), error)
         follower.close()
-        follower.not_before = now + STALLED
+        follower.out.not_before = now + STALLED
 
     def suspect(self, follower: Follower) -> None:
         """It is not what it was: its directory has to be looked at."""

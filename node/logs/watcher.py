@@ -140,13 +140,13 @@ class Watcher:
         """Files that are no longer written are looked at less often."""
         for follower in list(self._roster.active):
             unfinished = follower.record_open or (follower.partial and follower.rotated)
-            busy = follower.has_more or follower.pending or unfinished
+            busy = follower.has_more or follower.out.pending or unfinished
             if not busy and now - follower.grown_at > WRITTEN:
                 del self._roster.active[follower]
 
     def _let_go(self, follower: Follower, now: float) -> None:
         """Close, or forget, what is read to its end."""
-        if follower.pending or not (follower.ended or follower.drained):
+        if follower.out.pending or not (follower.ended or follower.drained):
             return
         if follower.ended or _removed(follower):
             self._roster.forget(follower)

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noroshi.node.logs import cutting
-from noroshi.node.logs.follower import NO_PROGRESS, Follower, Packed, Replaced
+from noroshi.node.logs.follower import Follower, Packed, Replaced
 from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.lines import text
 from noroshi.node.logs.messages import Limit, Rule
+from noroshi.node.logs.outgoing import NO_PROGRESS
 from noroshi.node.logs.position import HEAD, Position, digest
 from noroshi.node.logs.selection import Limits, Selection, Timer
 from noroshi.node.wire.codec import encode
@@ -58,7 +59,7 @@ class Log:
 
     @property
     def parts(self) -> list[tuple[int, int, list[str]]]:
-        return [(kept.part.start, kept.part.end, kept.part.lines) for kept in self.follower.pending]
+        return [(kept.part.start, kept.part.end, kept.part.lines) for kept in self.follower.out.pending]
 
     def close(self) -> None:
         self.follower.close()
@@ -84,16 +85,16 @@ Make = Callable[..., Log]
 def test_parts_leave_no_hole_where_nothing_was_selected(log: Make) -> None:
     one = log(b"error 1\nnothing\n", "error")
     one.read()
-    one.follower.sending()
+    one.follower.out.sending()
     one.append(b"nothing\nnothing\n")
     one.read()
     one.append(b"error 2\n")
     one.read()
     assert one.parts == [(0, 16, ["error 1"]), (16, 40, ["error 2"])]
     assert one.follower.position.offset == 0
-    one.follower.taken(16, 0)
+    one.follower.out.taken(16, 0)
     assert (one.follower.position.stored, one.follower.position.offset) == (16, 32)
-    one.follower.taken(40, 0)
+    one.follower.out.taken(40, 0)
     assert (one.follower.position.stored, one.follower.position.offset) == (40, 40)
 
 
@@ -103,8 +104,8 @@ def test_what_was_never_sent_grows_and_what_was_sent_stays_as_it_is(log: Make) -
     one.append(b"2\n")
     one.read()
     assert one.parts == [(0, 4, ["1", "2"])]
-    one.follower.sending()
-    one.follower.not_taken()
+    one.follower.out.sending()
+    one.follower.out.not_taken()
     one.append(b"3\n")
     one.read()
     assert one.parts == [(0, 4, ["1", "2"]), (4, 6, ["3"])]
@@ -116,20 +117,20 @@ def test_lines_with_and_without_a_time_wait_in_one_part(log: Make) -> None:
     waiting = []
     for more in (b"none\n", b"1795731723 x\nnone\n", b"none\n", b"1795731724 x\n"):
         one.read(second)
-        waiting.append(list(one.follower.pending[0].part.times))
+        waiting.append(list(one.follower.out.pending[0].part.times))
         one.append(more)
     one.read(second)
     assert waiting == [[], [], [0, 0, first, 0], [0, 0, first, 0, 0]]
-    assert one.follower.pending[0].part.times == [0, 0, first, 0, 0, second]
+    assert one.follower.out.pending[0].part.times == [0, 0, first, 0, 0, second]
     assert one.parts[0][2][2] == "1795731723 x"
 
 
 def test_what_waits_fits_into_a_message_however_many_bytes_a_character_takes(log: Make) -> None:
     one = log(("\U0001f980" * 500 + "\n").encode() * 2500 + (b"\xff" * 1000 + b"\n") * 2500)
     one.read()
-    sizes = [len(encode(each.part)) for each in one.follower.pending]
+    sizes = [len(encode(each.part)) for each in one.follower.out.pending]
     assert len(sizes) > 3 and sum(sizes) > 12_000_000
-    assert all(size <= each.weight + 1000 for size, each in zip(sizes, one.follower.pending, strict=True))
+    assert all(size <= each.weight + 1000 for size, each in zip(sizes, one.follower.out.pending, strict=True))
     assert max(sizes) < MAX_MESSAGE // 2
 
 
@@ -146,37 +147,37 @@ def test_an_unfinished_line_waits_and_is_complete_in_a_rotated_file(log: Make) -
 def test_a_receiver_that_stands_inside_the_part_gets_the_rest(log: Make) -> None:
     one = log(b"1\n2\n3\n")
     one.read()
-    one.follower.sending()
-    one.follower.taken(4, 0)
+    one.follower.out.sending()
+    one.follower.out.taken(4, 0)
     one.read()
     assert one.parts == [(4, 6, ["3"])]
 
 
 def test_a_receiver_that_takes_nothing_is_not_asked_at_once(log: Make) -> None:
     one = log(b"1\n")
-    one.follower.durable = True
+    one.follower.out.durable = True
     one.read()
-    one.follower.sending()
-    one.follower.taken(0, 100.0)
+    one.follower.out.sending()
+    one.follower.out.taken(0, 100.0)
     one.read()
     assert one.parts == [(0, 2, ["1"])]
-    assert not one.follower.may_send(100.0 + NO_PROGRESS / 2) and one.follower.may_send(100.0 + NO_PROGRESS)
+    assert not one.follower.out.may_send(100.0 + NO_PROGRESS / 2) and one.follower.out.may_send(100.0 + NO_PROGRESS)
 
 
 def test_what_is_gone_before_what_cannot_be_read_again_stays_a_gap(log: Make) -> None:
     """The receiver's database was restored, and the file is no longer there."""
     one = log(b"1\n2\n")
     one.read()
-    one.follower.sending()
-    one.follower.taken(4, 0)
+    one.follower.out.sending()
+    one.follower.out.taken(4, 0)
     one.append(b"3\n")
     one.read()
-    one.follower.sending()
+    one.follower.out.sending()
     one.follower.end()
-    one.follower.taken(2, 0)
+    one.follower.out.taken(2, 0)
     assert one.parts == [(4, 6, ["3"])]
-    one.follower.sending()
-    one.follower.taken(6, 0)
+    one.follower.out.sending()
+    one.follower.out.taken(6, 0)
     assert one.follower.drained
 
 
@@ -185,20 +186,20 @@ def test_what_is_read_again_is_counted_once_by_the_rate_limit(log: Make) -> None
     one.read()
     assert one.parts == [(0, 10, ["1", "2", "3", "4"])]
     for stands in (0, 0, 4):  # a spool that is full takes nothing, then some
-        one.follower.sending()
-        one.follower.taken(stands, 0)
+        one.follower.out.sending()
+        one.follower.out.taken(stands, 0)
         one.read()
     assert one.parts == [(4, 10, ["3", "4"])]
-    one.follower.sending()
-    one.follower.taken(10, 0)
+    one.follower.out.sending()
+    one.follower.out.taken(10, 0)
     one.append(b"6\n")
     one.read()
     assert one.parts == [(10, 12, [])], "and no more than before is let through"
-    one.follower.sending()
-    one.follower.taken(2, 0)  # a database that was restored
+    one.follower.out.sending()
+    one.follower.out.taken(2, 0)  # a database that was restored
     one.read()
     assert [lines for _, _, lines in one.parts] == [["2", "3", "4", "5"]]
-    held = one.follower.pending[0].part.held
+    held = one.follower.out.pending[0].part.held
     assert held is not None and held.lines == 1
 
 
@@ -206,12 +207,12 @@ def test_of_what_cannot_be_read_again_the_rest_is_still_sent(log: Make) -> None:
     """The receiver stands inside the first part after a kill, and the file was truncated."""
     one = log(b"1\n2\n")
     one.read()
-    one.follower.sending()
+    one.follower.out.sending()
     one.follower.end()
-    one.follower.taken(2, 0)
+    one.follower.out.taken(2, 0)
     assert one.parts == [(2, 4, ["2"])]
-    one.follower.sending()
-    one.follower.taken(4, 0)
+    one.follower.out.sending()
+    one.follower.out.taken(4, 0)
     assert one.follower.drained
 
 
@@ -220,15 +221,15 @@ def test_a_receiver_that_stands_before_what_was_unpacked_is_not_given_a_hole(log
     first = b"1" * HEAD
     one = log(first + b"\n2\n")
     one.read()
-    one.follower.sending()
-    one.follower.taken(HEAD + 3, 0)
+    one.follower.out.sending()
+    one.follower.out.taken(HEAD + 3, 0)
     with tempfile.TemporaryFile() as unpacked:
         unpacked.write(first + b"\0\0\0" + b"3\n")
         unpacked.flush()
         one.follower.unpack(os.dup(unpacked.fileno()), Packed("app.log.1.gz", 1, 1))
         one.follower.read(1, whole=False)
-        one.follower.sending()
-        one.follower.taken(HEAD + 1, 0)
+        one.follower.out.sending()
+        one.follower.out.taken(HEAD + 1, 0)
         if one.follower.has_more:
             one.follower.read(1, whole=False)
         assert one.parts == [(HEAD + 3, HEAD + 5, ["3"])]
@@ -237,12 +238,12 @@ def test_a_receiver_that_stands_before_what_was_unpacked_is_not_given_a_hole(log
 def test_ends_are_told_of_deferred_lines_and_known_of_the_first_part_of_a_life(log: Make) -> None:
     one = log(b"1\n2\n")
     one.read()
-    assert one.follower.sending().ends == [], "what is not deferred is taken whole, or read again"
-    assert one.follower.pending[0].ends == [2, 4]
-    one.follower.taken(4, 0)
+    assert one.follower.out.sending().ends == [], "what is not deferred is taken whole, or read again"
+    assert one.follower.out.pending[0].ends == [2, 4]
+    one.follower.out.taken(4, 0)
     one.append(b"3\n")
     one.read()
-    assert one.follower.pending[0].ends == [], "from then on there is no part that the receiver has half of"
+    assert one.follower.out.pending[0].ends == [], "from then on there is no part that the receiver has half of"
 
 
 @pytest.mark.parametrize("new", [b"", b"x\n", b"1\nx\n", b"something else altogether\n"])
