@@ -1,17 +1,20 @@
 """From items to packets and back to what the coordinator takes: deferred lines are split, runs become batches (spec 5).
 
-Rules: a part of a log is split between lines, each piece with its own bytes [start, end), so that any number of pieces
-may be taken and the rest sent again. An item that cannot be read counts as no longer kept: the coordinator records
-the gap and goes on behind it, for nothing would ever come of sending it again.
+Rules: a part of a log is split between lines, each piece with its own bytes [start, end) and what was held back among
+them, so that any number of pieces may be taken and the rest sent again. An item that cannot be read counts as no longer
+kept: the coordinator records the gap and goes on behind it, for nothing would ever come of sending it again.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+
+import msgspec
 
 from noroshi.node.core.packet import Item, Kind, Run, decode_item
 from noroshi.node.wire.codec import BadMessage, encode
-from noroshi.node.wire.messages import EventBatch, LineBatch, LogPart, OutcomeBatch
+from noroshi.node.wire.messages import EventBatch, Held, LineBatch, LogPart, OutcomeBatch
 
 Batch = EventBatch | LineBatch | OutcomeBatch
 
@@ -29,12 +32,12 @@ def split(part: LogPart, most: int) -> list[LogPart]:
     A part that does not tell where its lines end is left whole.
     """
     if len(part.ends) != len(part.lines) or not part.lines:
-        return [part]
+        return [msgspec.structs.replace(part, held=_held_among(part, part.start, part.end))]
     pieces, first = [], 0
     for last in _cuts(part, most):
         start = part.ends[first - 1] if first else part.start
         end = part.ends[last - 1] if last < len(part.lines) else part.end
-        held = part.held if last == len(part.lines) else None
+        held = _held_among(part, start, end)
         piece = slice(first, last)
         pieces.append(
             LogPart(
@@ -53,9 +56,19 @@ def split(part: LogPart, most: int) -> list[LogPart]:
     return pieces
 
 
+def _held_among(part: LogPart, start: int, end: int) -> Held | None:
+    """What was held back in (start, end] of the part; where it does not say where, all of it in the last piece."""
+    held = part.held
+    if held is None or not held.ends:
+        return held if end == part.end else None
+    count = bisect_right(held.ends, end) - bisect_right(held.ends, start)
+    return Held(count, held.limit) if count else None
+
+
 def _cuts(part: LogPart, most: int) -> list[int]:
     """Behind which lines the pieces end."""
-    empty = len(encode(LogPart(part.stream, part.source, _LARGEST, _LARGEST, _LARGEST, [], [], [], part.held))) + _HEADS
+    held = part.held and Held(part.held.lines, part.held.limit)
+    empty = len(encode(LogPart(part.stream, part.source, _LARGEST, _LARGEST, _LARGEST, [], [], [], held))) + _HEADS
     cuts, size = [], empty
     for index, line in enumerate(part.lines):
         cost = len(line.encode()) + _LINE_COST

@@ -52,6 +52,11 @@ class Kept:
         """The segment being written."""
         return self._segments[-1]
 
+    @property
+    def names(self) -> list[Name]:
+        """The segments' names."""
+        return [segment.name for segment in self._segments]
+
     def __len__(self) -> int:
         return len(self._segments)
 

@@ -127,6 +127,7 @@ class Daemon:
             deferred_most=self._packets.packer.largest_item,
         )
         self._open_notifier(parts, context, Spools(deferred, lines, outcomes))
+        await self._deferring.lines.recall()
         await self._open_leadership(parts)
         self._sender = Sender(
             events,

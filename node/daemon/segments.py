@@ -5,7 +5,8 @@ metadata (one flush less for each fdatasync) and meets no full disk. What a fail
 anything else is written. What is written is in the kernel's hands and outlives this process: it is told at once, and
 again when it is on the disk. Where that fails, after a torn tail, and in another boot than the segment's (a machine
 that lost its power may have lost more than it admits, a restored image is older than what was sent), a new stream
-begins, so that no sequence of a stream is ever used twice.
+begins, so that no sequence of a stream is ever used twice. What has to be known of segments that are gone is a note
+beside the others, replaced whole before they go.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from noroshi.node.core.spool import Item, Name, Scan
 
 SEGMENT_SIZE = 1024 * 1024
 """Bytes of a segment as it is made; a single item larger than that makes its own segment longer."""
+
+_NOTE = "note"
 
 
 def boot_id() -> bytes:
@@ -38,11 +41,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Found:
-    """What lay there at the start: the segments in order, the items of the last one that has any, each one's last."""
+    """What lay there at the start: the segments in order, the items of the last one that has any, each one's last, and
+    the note of those that are gone."""
 
     names: list[Name]
     lasts: list[int]
     items: list[Item]
+    note: bytes = b""
 
 
 class SegmentFiles:
@@ -65,7 +70,7 @@ class SegmentFiles:
             self._begin(names[-1].number + 1 if names else 1, 1, os.urandom(16))
             names.append(self._name)
         lasts = [self._last(name, after) for name, after in zip(names, [*names[1:], None], strict=True)]
-        return Found(names, lasts, last.items if last else [])
+        return Found(names, lasts, last.items if last else [], self._read_note())
 
     def write(self, bodies: Sequence[bytes], on_written: Callable[[Written], object]) -> None:
         """Append the bodies, say where they are, return once they are on the disk.
@@ -94,11 +99,17 @@ class SegmentFiles:
         """What a segment holds; may run while another thread writes to it. Raises OSError."""
         return format.scan((self._directory / str(name)).read_bytes(), name.first)
 
-    def remove(self, names: Sequence[Name]) -> None:
-        """Remove segments, the oldest first, so that a crash leaves no hole between those kept. Raises OSError."""
+    def remove(self, names: Sequence[Name], note: bytes | None = None) -> None:
+        """Remove segments, the oldest first, so that a crash leaves no hole between those kept; with a note before.
+
+        Raises OSError.
+        """
+        noted = note is None or self._noted(note)
         for name in names:
             (self._directory / str(name)).unlink(missing_ok=True)
             _sync_directory(self._directory)
+        if note is not None and not noted:  # there is room now
+            self._write_note(note)
 
     def set_aside(self, name: str, body: bytes) -> Path:
         """Keep a body under `aside/` for a person to look at. Raises OSError."""
@@ -113,6 +124,26 @@ class SegmentFiles:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _noted(self, note: bytes) -> bool:
+        try:
+            self._write_note(note)
+        except OSError:
+            return False
+        return True
+
+    def _write_note(self, note: bytes) -> None:
+        path = self._directory / _NOTE
+        unfinished = path.with_name(path.name + ".new")
+        _create(unfinished, note)
+        unfinished.rename(path)
+        _sync_directory(self._directory)
+
+    def _read_note(self) -> bytes:
+        try:
+            return (self._directory / _NOTE).read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def _names(self) -> list[Name]:
         names = []

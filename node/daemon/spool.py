@@ -17,9 +17,10 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,6 +84,10 @@ class Spool:
         self._commit = GroupCommit(files.write, worker, self._written, self._unsafe, self._failed)
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
+        self.found_note = found.note
+        """The note that an earlier life left, of items that are no longer here."""
+        self.note: Callable[[], bytes] | None = None
+        """Gives what is to be noted before items go."""
 
     @classmethod
     async def open(
@@ -138,6 +143,16 @@ class Spool:
         """The newest safe items with their tickets; right after `open` those of the last segment."""
         name = self._kept.active.name
         return [(item, Ticket.settled(Written(name, item.sequence))) for item in self._backlog.recent]
+
+    async def kept(self) -> AsyncIterator[list[Item]]:
+        """All that is on the disk, the oldest first, acknowledged or not. What cannot be read is left out."""
+        for name in self._kept.names:
+            try:
+                scan = await self._run(partial(self._files.read, name))
+            except OSError as error:
+                _log.error("cannot read spool segment %s: %s", name, error)
+                continue
+            yield scan.items
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Called whenever there may be more to send: items became safe, or were read back from the disk."""
@@ -249,7 +264,8 @@ class Spool:
     def _remove(self, gone: list[Segment]) -> None:
         if gone:
             names = [segment.name for segment in gone]
-            self._worker.submit(self._files.remove, names).add_done_callback(_log_failure)
+            note = self.note() if self.note is not None else None
+            self._worker.submit(self._files.remove, names, note).add_done_callback(_log_failure)
 
     def _failed(self, error: OSError) -> SpoolFailed:
         return _failed(self.directory, error)

@@ -59,6 +59,7 @@ class Follower:
             counts,
             deferred=rule.deferred,
             limiter=limiter,
+            let_through=position.let_through,
         )
         self._encoding, self._record = encoding(rule.encoding), rule.record
         self._unit = len(self._encoding.of(b"").newline)  # bytes
@@ -300,6 +301,7 @@ class Follower:
             born=self.born,
             forced=tuple(sorted(place for place in self._cutter.forced if place > offset)),
             caught_up_at=self._limiter.caught_up_at if self._limiter is not None else 0,
+            let_through=self.out.let_through if self._limiter is not None else 0,
         )
 
 

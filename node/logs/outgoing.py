@@ -4,7 +4,7 @@ Rules: what a part covers begins where the last one ended, so bytes without a se
 A part grows until it is sent, and stays until it is acknowledged. Deferred lines are sent with the offset behind each,
 for they travel in pieces. Of the first part of a life the offsets are known too: the receiver may have some of it from
 the life before, and the file may be gone by then. What the rate limit holds back is counted in the part that covers its
-bytes, so that the receiver takes both or neither.
+bytes, so that the receiver takes both or neither; its offsets are known wherever those of the lines are.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Reading(Protocol):
 
 @dataclass
 class Prepared:
-    """A part that waits for its acknowledgement; its lines were read from `read_from` on. `weight` is in bytes, `ends`
-    has the offset behind each line, where it is known.
+    """A part that waits for its acknowledgement; its lines were read from `read_from` on. `weight` is in bytes.
+
+    The part has the offset behind each line, and behind each that was held back, where they are known.
 
     Once `sent` it is not changed any more: what is sent again is the same.
     """
@@ -51,13 +52,18 @@ class Prepared:
     part: LogPart
     read_from: int
     weight: int
-    ends: list[int]
     sent: bool = False
     refusals: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many lines and offsets it takes room for."""
+        return len(self.part.lines) + (len(self.part.held.ends) if self.part.held is not None else 0)
+
 
 class Outgoing:
-    """One stream. `stored`: the receiver has it up to this offset. `counts` is shared by all of a monitor."""
+    """One stream. `stored`: the receiver has it up to this offset. `let_through`: so many lines of that, for the rate
+    limit. `counts` is shared by all of a monitor."""
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class Outgoing:
         *,
         deferred: bool = False,
         limiter: Limiter | None = None,
+        let_through: int = 0,
     ) -> None:
         self.stream, self.source, self.stored, self.deferred = stream, source, stored, deferred
         self.pending: list[Prepared] = []
@@ -78,7 +85,7 @@ class Outgoing:
         self.not_before = 0.0
         self._reading, self._counts, self._limiter = reading, counts, limiter
         self._times = OwnTimes()
-        self._let_through = 0  # in this life, of what is stored; what was before it is not known
+        self.let_through = let_through
 
     @property
     def read_from(self) -> int | None:
@@ -99,40 +106,39 @@ class Outgoing:
         """Let these lines wait, but for what the rate limit holds back. `ends` is empty where nobody asked; `covered`
         are the bytes that were read."""
         allowed = len(lines) if self._limiter is None else self._limiter.allow(len(lines), now_us)
-        held = len(lines) - allowed
-        lines, ends = lines[:allowed], ends[:allowed]
-        if not lines and not held:
+        self._counts["lines"] += allowed
+        self._counts["lines held back"] += len(lines) - allowed
+        if not lines:
             return
-        self._counts["lines"] += len(lines)
-        self._counts["lines held back"] += held
-        times = self._times.of(lines, now_us)
+        held = self._held(len(lines) - allowed, ends[allowed:])
+        new = self._prepared(lines[:allowed], ends[:allowed], held, covered, now_us)
         waiting = self.pending[-1] if self.pending else None
-        if waiting is not None and _joins(waiting, _weight(lines), len(lines)):
-            self._extend(waiting, covered[1], lines, ends, times, held)
+        if waiting is not None and _joins(waiting, new.weight, new.count):
+            self._extend(waiting, new)
         else:
-            self._add(covered, lines, ends, times, held, now_us)
+            self.pending.append(new)
 
-    def _extend(
-        self, waiting: Prepared, end: int, lines: list[str], ends: list[int], times: list[int], held: int
-    ) -> None:
-        _extend_times(waiting.part, times, len(lines))
-        waiting.part.lines.extend(lines)
-        waiting.ends.extend(ends)
-        both = self._held(held + (waiting.part.held.lines if waiting.part.held else 0))
-        waiting.part = msgspec.structs.replace(waiting.part, end=end, held=both)
-        waiting.weight += _weight(lines)
-
-    def _add(
-        self, covered: tuple[int, int], lines: list[str], ends: list[int], times: list[int], held: int, now_us: int
-    ) -> None:
+    def _prepared(
+        self, lines: list[str], ends: list[int], held: Held | None, covered: tuple[int, int], now_us: int
+    ) -> Prepared:
         read_from, end = covered
         start = self.pending[-1].part.end if self.pending else self.stored
-        told = ends if self.deferred else []
-        part = LogPart(self.stream, self.source, start, end, now_us, lines, told, times, self._held(held))
-        self.pending.append(Prepared(part, read_from, _weight(lines), ends))
+        times = self._times.of(lines, now_us)
+        part = LogPart(self.stream, self.source, start, end, now_us, lines, ends, times, held)
+        return Prepared(part, read_from, _weight(lines))
 
-    def _held(self, lines: int) -> Held | None:
-        return Held(lines, self._limiter.limit.text) if lines and self._limiter is not None else None
+    def _extend(self, waiting: Prepared, new: Prepared) -> None:
+        part, more = waiting.part, new.part
+        _extend_times(part, more.times, len(more.lines))
+        part.lines.extend(more.lines)
+        part.ends.extend(more.ends)
+        held = [each for each in (part.held, more.held) if each is not None]
+        both = self._held(sum(each.lines for each in held), [end for each in held for end in each.ends])
+        waiting.part = msgspec.structs.replace(part, end=more.end, held=both)
+        waiting.weight += new.weight
+
+    def _held(self, lines: int, ends: list[int]) -> Held | None:
+        return Held(lines, self._limiter.limit.text, ends) if lines and self._limiter is not None else None
 
     # --- sending ---
 
@@ -142,13 +148,14 @@ class Outgoing:
     def sending(self) -> LogPart:
         """The first pending part, which is now on its way."""
         self.in_flight = self.pending[0].sent = True
-        return self.pending[0].part
+        part = self.pending[0].part
+        return part if self.deferred else _without_ends(part)
 
     def taken(self, position: int, now: float) -> None:
         """The receiver has the stream up to `position`, after the first pending part was sent."""
         self.in_flight = False
         if position == self.pending[0].part.end:
-            self._let_through += len(self.pending.pop(0).part.lines)
+            self.let_through += len(self.pending.pop(0).part.lines)
             self.stored = position
             self._reading.stored_up_to(position)
         else:
@@ -177,11 +184,11 @@ class Outgoing:
     def _give_back(self, position: int) -> None:
         """To the rate limit: what was let through behind `position` is so again."""
         part = self.pending[0].part
-        stored = bisect_right(self.pending[0].ends, position)
+        stored = bisect_right(part.ends, position)
         lines = sum(len(prepared.part.lines) for prepared in self.pending) - stored
-        self._let_through += stored
+        self.let_through += stored
         if position < part.start:  # as after a restored database; which of the stored ones nobody knows
-            lines, self._let_through = lines + self._let_through, 0
+            lines, self.let_through = lines + self.let_through, 0
         if self._limiter is not None:
             self._limiter.give_back(lines)
 
@@ -189,15 +196,30 @@ class Outgoing:
         """What cannot be read again is sent with the part of it that the receiver lacks."""
         self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
         if self.pending and self.pending[0].part.start < position:
-            part = self.pending[0].part
-            first = bisect_right(self.pending[0].ends, position)
-            rest: dict[str, Sequence[object]] = {
-                "lines": part.lines[first:],
-                "ends": part.ends[first:],
-                "times": part.times[first:],
-            }
-            self.pending[0].part = msgspec.structs.replace(part, start=position, **rest)
-            del self.pending[0].ends[:first]
+            self.pending[0].part = _behind(self.pending[0].part, position)
+
+
+def _behind(part: LogPart, position: int) -> LogPart:
+    """What of a part lies behind `position`."""
+    first = bisect_right(part.ends, position)
+    rest: dict[str, Sequence[object]] = {
+        "lines": part.lines[first:],
+        "ends": part.ends[first:],
+        "times": part.times[first:],
+    }
+    held = part.held
+    if held is not None and held.ends:
+        ends = held.ends[bisect_right(held.ends, position) :]
+        held = msgspec.structs.replace(held, lines=len(ends), ends=ends) if ends else None
+    return msgspec.structs.replace(part, start=position, held=held, **rest)
+
+
+def _without_ends(part: LogPart) -> LogPart:
+    """As it is sent where it is taken whole, or read again."""
+    held = part.held
+    if held is not None and held.ends:
+        held = msgspec.structs.replace(held, ends=[])
+    return msgspec.structs.replace(part, ends=[], held=held)
 
 
 def _extend_times(part: LogPart, times: list[int], count: int) -> None:
@@ -215,5 +237,5 @@ def _weight(lines: list[str]) -> int:
 
 def _joins(waiting: Prepared, weight: int, count: int) -> bool:
     """Whether more lines may go into a part that was never sent."""
-    small = waiting.weight + weight <= PART and len(waiting.part.lines) + count <= MOST_LINES
+    small = waiting.weight + weight <= PART and waiting.count + count <= MOST_LINES
     return small and not waiting.sent

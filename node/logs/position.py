@@ -41,8 +41,8 @@ class Position:
     Everything before byte `offset` is stored or was not selected; the coordinator has taken up to `stored`. `path` is
     where the file was last, `size` and `modified` (ns) what it was then. `head` is the digest of the first
     `head_length` bytes. `born` orders the incarnations of a source. `forced`: offsets behind `offset` at which a record
-    was complete only because it had waited. `caught_up_at`: when a source with a rate limit was last read to its end
-    (us), 0 without one.
+    was complete only because it had waited. Of a source with a rate limit, 0 without one: `caught_up_at`, when it was
+    last read to its end (us); `let_through`, how many lines up to `stored` were not held back.
     """
 
     stream: bytes
@@ -59,6 +59,7 @@ class Position:
     born: int
     forced: tuple[int, ...] = ()
     caught_up_at: int = 0
+    let_through: int = 0
 
 
 class Identity(NamedTuple):

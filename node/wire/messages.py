@@ -44,10 +44,14 @@ class EventBatch(msgspec.Struct, frozen=True, tag="events"):
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
-    """So many selected lines were held back by the rate limit `limit`, as node.yaml writes it."""
+    """So many selected lines were held back by the rate limit `limit`, as node.yaml writes it.
+
+    `ends`: the offset behind each, in a part that is still to be split; no packet carries them.
+    """
 
     lines: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     limit: str
+    ends: list[int] = []
 
 
 class LogPart(msgspec.Struct, frozen=True, array_like=True):

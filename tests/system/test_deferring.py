@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 import zmq.asyncio
@@ -72,7 +73,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.lost = 0
+        self.lost = self.held = 0
         self.positions: dict[bytes, int] = {}
         self.requests: list[LineBatch] = []
         self.answer: Callable[[LineBatch], Reply | None] | None = None
@@ -93,6 +94,7 @@ class Shelf:
         self.positions[part.stream] = found.position
         if found.taken:
             self.lines += part.lines[found.skip :]
+            self.held += part.held.lines if part.held is not None else 0
 
     def heard(self, runs: Iterable[Run]) -> dict[bytes, int]:
         taken = {}
@@ -121,6 +123,7 @@ class Stand:
         self.packets = Packets()
         self.at_once = AtOnce(self.spool, self.shelf.ask, lambda positions: self.lines.acknowledged(positions))
         self.lines = Lines(self.spool, self.packets, self.at_once)
+        await self.lines.recall()
         self.task = asyncio.create_task(self.at_once.run())
         return self
 
@@ -177,7 +180,8 @@ def test_lines_ride_in_order_over_lost_packets_and_restarts(stand: Stand) -> Non
         await stand.stop()
         await stand.start()  # the monitor had not saved all of it: some is read again, and more
         again = part(wanted[:100]).end
-        assert await stand.lines.defer(part(wanted[100:], again)) == part(wanted).end
+        assert await stand.lines.defer(part(wanted[100:], again)) == end, "known by what is in the spool"
+        assert await stand.lines.defer(part(wanted[300:], end)) == part(wanted).end
         assert await stand.lines.defer(part(wanted[450:], part(wanted[:450]).end)) == part(wanted).end
         await stand.until_taken()
         await stand.stop()
@@ -193,6 +197,32 @@ def test_what_is_known_is_not_taken_again(stand: Stand) -> None:
         await stand.start()
         await stand.lines.defer(part(["one", "two"]))
         assert await stand.lines.defer(part(["one", "two", "three"])) == part(["one", "two"]).end
+        await stand.stop()
+
+    run(work)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xc1 no note"])
+def test_what_was_taken_is_known_also_when_it_has_left_the_spool(stand: Stand, damage: bytes) -> None:
+    other = LogPart(b"stream-of-others", "/var/log/y", 0, 9, 5, ["x" * SEGMENT_SIZE], [9])
+
+    async def work() -> None:
+        await stand.start()
+        stand.at_once.leader_changed("tcp://leader:1")
+        await stand.lines.defer(part(["one", "two"]))
+        for _ in range(2):
+            await stand.lines.defer(other)
+            other.lines[0] += "y"
+            await stand.lines.defer(msgspec.structs.replace(other, start=9, end=18, ends=[18]))
+            await stand.lines.flush()
+        await stand.stop()
+        kept = list((stand.directory / "spool").iterdir())
+        assert len(kept) == 2, "a segment and the note"
+        if damage:
+            (stand.directory / "spool" / "note").write_bytes(damage)
+        await stand.start()
+        again = await stand.lines.defer(part(["one", "two", "three"]))
+        assert again == part(["one", "two", "three"] if damage else ["one", "two"]).end
         await stand.stop()
 
     run(work)

@@ -17,6 +17,8 @@ from waiting import Stopwatch, wait_until
 
 from noroshi.node.client import Raiser, defer_event
 from noroshi.node.data import RaiseError, put_data, take_data
+from noroshi.store import views
+from noroshi.store.connection import Connection
 
 pytestmark = pytest.mark.slow
 
@@ -298,6 +300,41 @@ def test_what_was_not_packed_when_its_coordinator_died_is_repeated_by_the_next(t
         wait_until("delivered", lambda: [row.status for row in cluster.history("later")] == ["delivered"], 30)
         for name in cluster.names:
             wait_until(f"{name} told", lambda name=name: len(cluster.nodes[name].told()) == 1)  # type: ignore[misc]
+
+
+def test_what_is_beyond_a_rate_is_counted_once_over_a_kill(tmp_path: Path) -> None:
+    """The monitor had not saved how far it was when it was killed, and reads again what lay in the spool already."""
+    with Cluster(tmp_path / "cluster", names=("a",), logs=False) as cluster:
+        node = cluster.nodes["a"]
+        rule = f'logs: [{{path: "{node.log}", deferred: true, rate: 1/h, burst: 20}}]\n'
+        node.config.write_text(node.config.read_text() + rule)
+        cluster.start()
+        cluster.await_up()
+        positions = node.home / "state" / "logs" / "positions"
+        wait_until("the log has been looked at", positions.exists)
+        saved = positions.read_bytes()
+        append(cluster, "a", [f"{number} {'x' * 90}" for number in range(301)])
+        wait_until("all of them are stored or counted", lambda: stored_or_counted(cluster) == 301)
+        cluster.kill("a")
+        positions.write_bytes(saved)
+        cluster.start("a")
+        cluster.await_up()
+        append(cluster, "a", ["last"])
+        wait_until("the last one is stored or counted", lambda: stored_or_counted(cluster) >= 302)
+        assert stored_or_counted(cluster) == 302
+        assert 20 <= len([line for line in cluster.lines("a") if not line.startswith("[noroshi")]) <= 62
+
+
+def stored_or_counted(cluster: Cluster) -> int:
+    """Lines, and what was held back: told in a line of its own by now, or not yet."""
+
+    def look(connection: Connection) -> tuple[list[str], int]:
+        lines = [row.line for row in views.log_after(connection, 0, 1_000_000)]
+        return lines, sum(count for (count,) in connection.execute("SELECT lines FROM held_back"))
+
+    lines, waiting = cluster.query(look) or ([], 0)
+    told = [int(line.split()[1]) for line in lines if line.startswith("[noroshi: ")]
+    return len(lines) - len(told) + sum(told) + waiting
 
 
 # --- when `deferred` of a rule is changed -------------------------------------------------------------------------

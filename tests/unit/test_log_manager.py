@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from coordinating import BEGIN, Coordinating
 from hypothesis import given
@@ -95,8 +96,11 @@ def test_own_times_are_what_lines_are_found_by(coordinating: Coordinating) -> No
 def test_pieces_of_a_deferred_part_keep_each_lines_time_and_count_once(lines: list[str], timed: bool) -> None:
     ends = [10 * (number + 1) for number in range(len(lines))]
     times = [BEGIN + number for number in range(len(lines))] if timed else []
-    part = LogPart(STREAM, SOURCE, 0, 999, BEGIN, lines, ends, times, Held(5, "1/s"))
+    part = LogPart(STREAM, SOURCE, 0, 999, BEGIN, lines, ends, times, Held(5, "1/s", [3, 17, 20, 995, 999]))
     pieces = split(part, 240)
     assert [line for piece in pieces for line in piece.lines] == lines
     assert [time for piece in pieces for time in piece.times] == times
-    assert [piece.held for piece in pieces] == [None] * (len(pieces) - 1) + [Held(5, "1/s")]
+    held = [sum(piece.start < end <= piece.end for end in (3, 17, 20, 995, 999)) for piece in pieces]
+    assert [piece.held for piece in pieces] == [Held(count, "1/s") if count else None for count in held]
+    (nothing_else,) = split(msgspec.structs.replace(part, lines=[], ends=[], times=[]), 240)
+    assert nothing_else.held == Held(5, "1/s")

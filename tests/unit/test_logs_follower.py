@@ -21,7 +21,7 @@ from noroshi.node.logs.outgoing import NO_PROGRESS
 from noroshi.node.logs.position import HEAD, Position, digest
 from noroshi.node.logs.selection import Limits, Selection, Timer
 from noroshi.node.wire.codec import encode
-from noroshi.node.wire.messages import MAX_MESSAGE
+from noroshi.node.wire.messages import MAX_MESSAGE, Held
 
 
 class Log:
@@ -37,10 +37,15 @@ class Log:
         position = Position(
             b"s" * 16, str(self.path), str(self.path), seen.st_dev, seen.st_ino, 0, digest(b""), 0, 0, 0, 0, 1
         )
-        rule = rule or Rule(str(self.path))
-        start = rule.record.start if rule.record is not None else None
-        selection = Selection(select, [], Limits(), self.timer, lambda: None, start)
-        limiter = Limiter(rule.limit, 0) if rule.limit is not None else None
+        self.select, self.rule = select, rule or Rule(str(self.path))
+        self.start_again(position)
+
+    def start_again(self, position: Position) -> None:
+        """In another life of the monitor."""
+        rule, record = self.rule, self.rule.record
+        start = record.start if record is not None else None
+        selection = Selection(self.select, [], Limits(), self.timer, lambda: None, start)
+        limiter = Limiter(rule.limit, position.caught_up_at) if rule.limit is not None else None
         self.follower = Follower(position, rule, selection, Counter(), limiter)
         assert self.follower.open()
 
@@ -203,6 +208,24 @@ def test_what_is_read_again_is_counted_once_by_the_rate_limit(log: Make) -> None
     assert held is not None and held.lines == 1
 
 
+def test_after_a_restart_a_restored_database_gets_again_what_was_let_through(log: Make) -> None:
+    hour = 3600 * 1_000_000
+    one = log(b"1\n2\n", rule=Rule("", limit=Limit(1, 3600, 2, "1/h")))
+    for end, now_us in ((4, 1), (8, 2 * hour)):
+        one.read(now_us)
+        one.follower.out.sending()
+        one.follower.out.taken(end, 0)
+        one.append(b"3\n4\n")
+    one.follower.close()
+    one.start_again(one.follower.position)
+    one.read(2 * hour)
+    one.follower.out.sending()
+    one.follower.out.taken(0, 0)
+    one.read(2 * hour)
+    ((_, end, lines),) = one.parts
+    assert (end, lines) == (12, ["1", "2", "3", "4", "3", "4"]) and one.follower.out.pending[0].part.held is None
+
+
 def test_of_what_cannot_be_read_again_the_rest_is_still_sent(log: Make) -> None:
     """The receiver stands inside the first part after a kill, and the file was truncated."""
     one = log(b"1\n2\n")
@@ -214,6 +237,19 @@ def test_of_what_cannot_be_read_again_the_rest_is_still_sent(log: Make) -> None:
     one.follower.out.sending()
     one.follower.out.taken(4, 0)
     assert one.follower.drained
+
+
+def test_of_what_was_held_back_and_cannot_be_read_again_the_rest_is_counted(log: Make) -> None:
+    one = log(b"1\n2\n3\n", rule=Rule("", limit=Limit(1, 3600, 2, "1/h")))
+    one.read()
+    one.append(b"4\n5\n6\n")
+    one.read(2 * 3600 * 1_000_000)  # 3 is held back, and 6
+    held = one.follower.out.sending().held
+    assert held is not None and (held.lines, held.ends) == (2, []), "no packet carries where they are"
+    one.follower.end()
+    one.follower.out.taken(8, 0)
+    (waiting,) = one.follower.out.pending
+    assert (waiting.part.lines, waiting.part.held) == (["5"], Held(1, "1/h", [12]))
 
 
 def test_a_receiver_that_stands_before_what_was_unpacked_is_not_given_a_hole(log: Make) -> None:
@@ -239,11 +275,11 @@ def test_ends_are_told_of_deferred_lines_and_known_of_the_first_part_of_a_life(l
     one = log(b"1\n2\n")
     one.read()
     assert one.follower.out.sending().ends == [], "what is not deferred is taken whole, or read again"
-    assert one.follower.out.pending[0].ends == [2, 4]
+    assert one.follower.out.pending[0].part.ends == [2, 4]
     one.follower.out.taken(4, 0)
     one.append(b"3\n")
     one.read()
-    assert one.follower.out.pending[0].ends == [], "from then on there is no part that the receiver has half of"
+    assert one.follower.out.pending[0].part.ends == [], "from then on there is no part that the receiver has half of"
 
 
 @pytest.mark.parametrize("new", [b"", b"x\n", b"1\nx\n", b"something else altogether\n"])

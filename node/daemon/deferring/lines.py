@@ -2,25 +2,33 @@
 
 Rules: a part is split into items that fit a packet, each with its own bytes of the file. What was not safely taken, the
 monitor is told to read again from there; the coordinator, who has the position of each file's stream, leaves out what
-it has. A line too big for any packet is in the same stream and holds up nothing: it and all before it go at once.
-While too much waits nothing more is taken, for the files keep it.
+it has. How far each file was taken is known also after a kill, from what lies in the spool and the note of what
+lay there: what is read again may be cut otherwise, and what a rate limit holds back may be other lines. A line too big
+for any packet is in the same stream and holds up nothing: it and all before it go at once. While too much waits nothing
+more is taken, for the files keep it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
 
 from noroshi.node.core.batches import split
 from noroshi.node.core.deferred import Source
 from noroshi.node.core.packet import Kind
+from noroshi.node.core.spool import Item
 from noroshi.node.daemon.deferring.at_once import EVERYTHING, AtOnce
 from noroshi.node.daemon.deferring.outbox import Outbox, Packets
 from noroshi.node.daemon.groups import GROUP_SIZE
 from noroshi.node.daemon.spool import Spool, SpoolFailed
 from noroshi.node.wire.codec import encode
 from noroshi.node.wire.messages import LogPart
+
+log = logging.getLogger(__name__)
 
 BACKLOG_MOST = 8 * 1024 * 1024
 """Bytes of the spool past which nothing more is taken from the monitor; half of what the spool may have, if less."""
@@ -36,12 +44,21 @@ class Lines:
         self._spool, self._most, self._at_once = spool, packets.packer.largest_item, at_once
         self._positions: OrderedDict[bytes, int] = OrderedDict()
         self._moved = asyncio.Event()
+        spool.note = lambda: msgspec.msgpack.encode(self._positions)
         self._outbox = Outbox(spool, packets, Kind.LOG, lambda source: _Fitting(source, self._most, at_once.needed))
 
     @property
     def waiting(self) -> bool:
         """Whether lines wait to be taken by the coordinator."""
         return self._spool.pending > 0
+
+    async def recall(self) -> None:
+        """Know again what earlier lives took; before anything is taken or acknowledged."""
+        for stream, position in _noted(self._spool.found_note).items():
+            self._remember(stream, position)
+        async for items in self._spool.kept():
+            for piece in filter(None, map(_piece, items)):
+                self._remember(piece.stream, piece.end)
 
     async def defer(self, part: LogPart) -> int:
         """Take a part into the spool, or some of it; up to which offset its stream is there now."""
@@ -53,7 +70,7 @@ class Lines:
             if self._full or not await self._store([body for body, _ in bunch]):
                 break
             position = bunch[-1][1]
-        self._remember(part.stream, position)
+            self._remember(part.stream, position)
         return position
 
     async def flush(self) -> None:
@@ -105,6 +122,35 @@ def _bunches(pieces: list[LogPart]) -> Iterator[list[tuple[bytes, int]]]:
         bunch.append((body, piece.end))
         size += len(body)
     yield bunch
+
+
+class _Piece(msgspec.Struct, array_like=True):
+    """What a piece in the spool begins with."""
+
+    stream: bytes
+    source: str
+    start: int
+    end: int
+
+
+_pieces: msgspec.msgpack.Decoder[_Piece] = msgspec.msgpack.Decoder(_Piece)
+_notes: msgspec.msgpack.Decoder[dict[bytes, int]] = msgspec.msgpack.Decoder(dict[bytes, int])
+
+
+def _piece(item: Item) -> _Piece | None:
+    """None where the body is none that this version can read; it is told where it is sent."""
+    try:
+        return _pieces.decode(item.body)
+    except ValueError:
+        return None
+
+
+def _noted(note: bytes) -> dict[bytes, int]:
+    try:
+        return _notes.decode(note) if note else {}
+    except ValueError as error:
+        log.error("what was noted of deferred lines cannot be read, so some may be counted twice: %s", error)
+        return {}
 
 
 class _Fitting:
