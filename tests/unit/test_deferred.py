@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing import STREAM, buffer_of, carried, header, packer, stream_id
 
-from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
-from noroshi.node.core.packet import TO_ALL, TO_COORDINATOR, Kind, Packer, decode, runs
+from noroshi.node.core.deferred import COPIES, RESEND_PERIODS_MOST, Buffer, Inbox, Outgoing
+from noroshi.node.core.packet import TO_ALL, TO_COORDINATOR, Kind, Packer, Run, decode, runs
 
 
 class TestUntilAcknowledged:
@@ -193,3 +193,55 @@ def test_over_a_network_that_loses_packets_everything_arrives_once_in_order(
             break
     assert taken == raised
     assert buffer.oldest == len(raised) + 1
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.floats(0, 0.5), st.floats(0, 0.3), st.floats(0, 0.3))
+def test_nothing_stalls_when_leaders_change_and_some_goes_beside_the_packets(
+    seed: int, loss: float, changing: float, beside: float
+) -> None:
+    """A new leader owes no acknowledgements of the old one's; what is too big for a packet goes by a request, with all
+    before it, whose answer the packer does not hear of, and which may overtake packets and their acknowledgements."""
+    chance = random.Random(seed)
+    node, coordinator, inbox, taken = packer(packet=700), packer(packet=700), Inbox(), list[bytes]()
+    buffer, term, quiet = Buffer(STREAM, 10**6), 1, 0
+    node.add(Outgoing(buffer, Kind.LOG, TO_COORDINATOR))
+    node.follow(term)
+    raised: list[bytes] = []
+
+    def by_request() -> None:
+        """All that waits, in one go."""
+        items = tuple(item for _, item in buffer.pending(0, 10**9))
+        got = inbox.take(Run(Kind.LOG, TO_COORDINATOR, STREAM, buffer.oldest, buffer.oldest, items))
+        taken.extend(got.items)
+        buffer.acknowledged(got.position)
+
+    for period in range(400):
+        if period < 100:
+            for _ in range(chance.randrange(5)):
+                raised.append(b"%d " % len(raised) + bytes(chance.randrange(200)))
+                buffer.append(raised[-1])
+            if buffer.size and chance.random() < beside:
+                by_request()
+            if chance.random() < changing:
+                term, coordinator = term + 1, packer(packet=700)
+                node.follow(chance.choice([term, None]))
+        else:
+            node.follow(term)
+            loss, quiet = 0.0, quiet + 1
+        packed = node.pack(header(period + 1), float(period))
+        if chance.random() >= loss:
+            for run in runs(decode(packed.data), "db1", leads=True):
+                got = inbox.take(run)
+                assert got.lost == 0
+                taken += got.items
+                coordinator.acknowledge({run.stream: got.position})
+        answer = decode(coordinator.pack(header(period + 1, role="leader", term=term), float(period)).data)
+        if chance.random() >= loss:
+            for position in node.acknowledged(answer.acks, "db1", leads=True, now=float(period)).values():
+                buffer.acknowledged(position)
+        if quiet and buffer.oldest > len(raised):
+            break
+    assert taken == raised
+    assert buffer.oldest == len(raised) + 1
+    assert quiet <= RESEND_PERIODS_MOST + 2 + len(raised) // 2, "and soon after the trouble is over"
