@@ -137,13 +137,21 @@ class LogMonitor:
         loop = asyncio.get_running_loop()
         while not self._stopping:
             started = loop.time()
-            how = await self._one_life()
+            how = await self._guarded_life()
             if self._stopping:
                 return
             pause = backoff.reset() if loop.time() - started > STEADY else backoff.next()
             self._unsure = True
             await self._raise("ERROR", f"the log monitor {how}; it is started again (its own messages say more)")
             await asyncio.sleep(pause)
+
+    async def _guarded_life(self) -> str:
+        """As `_one_life`; a fault on this side costs one life too, not all that would follow."""
+        try:
+            return await self._one_life()
+        except Exception as error:
+            log.exception("a fault while listening to the log monitor")
+            return f"could not be served: {error!r}"
 
     async def _one_life(self) -> str:
         """Run the process to its end; how it ended."""

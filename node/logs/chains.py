@@ -7,6 +7,7 @@ its newline or without, once it has not grown for `partial` seconds, and so is i
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from posixpath import dirname
@@ -77,6 +78,8 @@ class Chains:
 def _grown(earlier: list[Follower], now: float) -> Follower | None:
     """One of the earlier incarnations that was written since it was looked at last."""
     for follower in earlier:
-        if follower.descriptor is not None and follower.saw(os.fstat(follower.descriptor), now) and follower.has_more:
-            return follower
+        with contextlib.suppress(OSError):  # told where it is looked at; it must not keep the others from being read
+            seen = None if follower.descriptor is None else os.fstat(follower.descriptor)
+            if seen is not None and follower.saw(seen, now) and follower.has_more:
+                return follower
     return None

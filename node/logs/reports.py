@@ -146,6 +146,15 @@ class Reports:
             error=True,
         )
 
+    def journal_unkept(self, error: OSError) -> None:
+        """There is no place for how far it was read."""
+        hint = f"look at {error.filename or 'logs/journal'} in 'state'; the journal is read on from where it was"
+        words = f"how far the journal was read cannot be kept: {error.strerror}"
+        self._stands("journal place", f"{words} ({hint})", error=True)
+
+    def journal_kept(self) -> None:
+        self._clear("journal place")
+
     def journal_unreadable(self, how: str) -> None:
         """journalctl gives nothing."""
         hint = "the daemon's user needs the group systemd-journal, or name the program by 'command' in node.yaml"

@@ -14,11 +14,11 @@ import pytest
 from cluster import Cluster
 from commands import noroshi
 from journals import Journal, needs_journal
-from logstand import Coordinator, MonitorProcess, Shelf
+from logstand import Coordinator, MonitorProcess, Shelf, append
 from waiting import wait_until
 
 from noroshi.node.logs.journal.entries import TOO_LONG
-from noroshi.node.logs.messages import JournalRule, Taken
+from noroshi.node.logs.messages import JournalRule, Rule, Taken
 from noroshi.node.wire.messages import LogBatch, Refused, Reply
 
 pytestmark = needs_journal
@@ -200,6 +200,29 @@ def test_a_program_that_is_missing_or_may_not_read_is_told_with_what_to_do(desk:
     wait_until("it is told", lambda: other.raised)
     assert "insufficient permissions" in other.raised[0].supplement
     assert "group systemd-journal" in other.raised[0].supplement
+
+
+def test_a_place_that_cannot_be_had_is_told_stops_no_file_and_is_tried_again(desk: Desk, tmp_path: Path) -> None:
+    desk.journal.write("before")
+    in_the_way = tmp_path / "state/logs/journal"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("not a directory")
+    log = tmp_path / "app.log"
+    append(log, "old")
+    journals = [JournalRule(desk.journal.command)]
+    monitor = MonitorProcess(tmp_path / "state", [Rule(str(log))], journals=journals)
+    desk.monitors.append(monitor)
+    monitor.lead(desk.coordinator.endpoint)
+    wait_until("it is told", lambda: monitor.raised)
+    assert monitor.raised[0].state == "ERROR" and str(in_the_way) in monitor.raised[0].supplement
+    wait_until("it has had its first look", lambda: monitor.alive)
+    append(log, "new")
+    desk.wait_for("new", source=str(log))
+    in_the_way.unlink()
+    wait_until("it has its place", lambda: list(desk.places), 20)
+    wait_until("all is well", lambda: monitor.raised[-1].state == "OK")
+    desk.journal.write("after")
+    desk.wait_for("app[12]: after")
 
 
 def test_two_rules_of_the_same_entries_have_a_place_each(desk: Desk) -> None:

@@ -156,6 +156,27 @@ def test_nothing_is_started_for_no_logs_and_what_cannot_be_deferred_is_refused(t
     asyncio.run(story())
 
 
+def test_a_fault_of_the_daemons_own_is_told_and_costs_no_line(tmp_path: Path, log: Path) -> None:
+    spooled: list[str] = []
+
+    async def defer(part: LogPart) -> int:
+        if not spooled:
+            spooled.append("")
+            raise RuntimeError("a fault")
+        spooled.extend(part.lines)
+        return part.end
+
+    async def story() -> None:
+        daemon = Daemon(tmp_path, LogRule(str(log), deferred=True), defer=defer)
+        await daemon.started()
+        append(log, "new")
+        await daemon.until("the line is spooled in the next life", lambda: spooled[1:] == ["new"])
+        assert ("ERROR", True) in [(state, "a fault" in what) for _, state, what in daemon.events]
+        await daemon.monitor.stop()
+
+    asyncio.run(story())
+
+
 def test_deferred_lines_are_put_into_the_daemons_spool(tmp_path: Path, log: Path) -> None:
     spooled: list[str] = []
 

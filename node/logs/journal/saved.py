@@ -51,8 +51,8 @@ class Place:
         replace_file(self.path, msgspec.msgpack.encode(_File(FORMAT, standing)))
 
 
-def places(directory: Path, rules: Sequence[JournalRule]) -> list[Place]:
-    """The place of each rule, in their order. Raises OSError."""
+def files(directory: Path, rules: Sequence[JournalRule]) -> list[Path]:
+    """The file of each rule, in their order. Raises OSError."""
     directory.mkdir(mode=0o700, exist_ok=True)
     names: list[str] = []
     for rule in rules:
@@ -64,10 +64,11 @@ def places(directory: Path, rules: Sequence[JournalRule]) -> list[Place]:
             (directory / left_over.pop(0)).rename(directory / name)
     for name in left_over:
         (directory / name).unlink()
-    return [_load(directory / name) for name in names]
+    return [directory / name for name in names]
 
 
-def _load(path: Path) -> Place:
+def load(path: Path) -> Place:
+    """What the file of a rule holds, if it is there. Raises OSError."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
