@@ -63,6 +63,11 @@ class Cutter:
         """Where the next block begins."""
         return self._long_read if self._long else self.offset
 
+    @property
+    def open_end(self) -> int:
+        """Where the whole lines of the record end that is not complete; `offset` where there are none."""
+        return self._open_end if self.open else self.offset
+
     def move(self, offset: int) -> None:
         """Go on at this offset, which is the start of a line."""
         self.offset = self.scanned = offset

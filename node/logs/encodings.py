@@ -14,6 +14,11 @@ from noroshi.node.logs import lines
 
 MARK = "\ufeff"
 
+TELLING = 64
+"""Bytes from which it is said that a log is in another encoding than its rule names."""
+
+_LOOKED_AT = 4096
+
 
 class Encoding:
     """UTF-8. Blocks begin at the start of a line; `newline` is what a line ends with."""
@@ -44,6 +49,10 @@ class Encoding:
     def text(self, line: bytes) -> str:
         """One line, given without its newline."""
         return lines.text(line, self.codec)
+
+    def is_other(self, block: bytes) -> bool:
+        """Whether a block in which this encoding has no newline reads like lines of another one."""
+        return False
 
 
 class _OtherBytes(Encoding):
@@ -80,6 +89,11 @@ class _Utf16(Encoding):
     def raw(self, block: bytes) -> list[bytes]:
         return [self._bytes(unit) for unit in self._units(block).split("\n")[:-1]]
 
+    def is_other(self, block: bytes) -> bool:
+        """UTF-8 has newlines of one byte, and no NULs; some dozens of bytes of UTF-16 are never valid UTF-8."""
+        lines_of_bytes = block.count(b"\n") > 0 and b"\0" not in block
+        return lines_of_bytes and len(block) >= TELLING and _is_utf8(block[:_LOOKED_AT])
+
     def _units(self, block: bytes) -> str:
         return block.decode(self.codec, "surrogatepass")
 
@@ -92,6 +106,14 @@ class _ByMark(Encoding):
 
     def of(self, head: bytes) -> Encoding:
         return encoding("utf-16-be" if head.startswith(codecs.BOM_UTF16_BE) else "utf-16-le")
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(block)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 UTF8 = Encoding()

@@ -79,6 +79,10 @@ class Follower:
         """Whether more of it is still to be unpacked from a compressed file."""
         self.kept_from = 0
         """Bytes before this are not there, of what is unpacked."""
+        self.misread = False
+        """Whether no line ends in what is there, while one would in another encoding."""
+        self.taken_back = 0
+        """Bytes of whole lines of its last record that were truncated away, and nobody was told of."""
         self.grown_at = 0.0
         self._head, self._head_length, self._head_digest = b"", position.head_length, position.head
         self._descriptor: int | None = None
@@ -214,7 +218,8 @@ class Follower:
         """Take note of how the file is now; False where it is not what it was. Raises OSError."""
         if seen.st_size < self.read_at or identity_of(seen) != self.identity or not self._same_head():
             return False
-        if seen.st_size < self._cutter.scanned:  # an unfinished line was taken back
+        if seen.st_size < self._cutter.scanned:  # what is unfinished was taken back
+            self.taken_back += max(0, self._cutter.open_end - seen.st_size)
             self._cutter.go_back()
         if seen.st_size != self.size:
             self.grown_at = now
@@ -250,7 +255,9 @@ class Follower:
         block = os.pread(self._descriptor, cutting.BLOCK, self._cutter.reads_from)
         if not self._same_head():
             raise Replaced
-        cut = self._cutter.feed(block, self._encoding.of(self._head), whole=whole, closed=closed)
+        written_in = self._encoding.of(self._head)
+        cut = self._cutter.feed(block, written_in, whole=whole, closed=closed)
+        self.misread = not cut.texts and written_in.is_other(block)
         self._counts["bytes"] += self.read_at - read_from
         if cut.texts:
             self._select(cut, read_from, now_us)

@@ -58,7 +58,7 @@ class JournalRule(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """How often things are done and how long they may take, in seconds; `block` and `line` are CPU seconds."""
+    """How often things are done and how long they may take, in seconds; `block`, `line` and `lines` are CPU seconds."""
 
     quiet: float = 1.0
     """Between two looks at a file that is not written; twice that where it has not been for long."""
@@ -76,6 +76,7 @@ class Timing(msgspec.Struct, frozen=True):
     """Until the last line of a rotated file counts as complete without its newline."""
     block: float = 0.25
     line: float = 0.05
+    lines: float = 1.0
     strikes: int = 8
     """So many lines a pattern may run out of time on, in one file, before it is set aside."""
 

@@ -274,7 +274,7 @@ class Monitor:
 
     def _select(self, rule: Rule | JournalRule) -> Selection:
         timing = self._timing
-        limits = Limits(timing.block, timing.line, timing.strikes)
+        limits = Limits(timing.block, timing.line, timing.strikes, timing.lines)
         start = rule.record.start if isinstance(rule, Rule) and rule.record is not None else None
         return Selection(rule.select, rule.except_, limits, self._timer, self._beat, start)
 

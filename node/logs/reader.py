@@ -59,6 +59,7 @@ class Reader:
         for event in follower.selection.ran_out:
             self._reports.ran_out(shown(follower.source), event)
         follower.selection.ran_out.clear()
+        self._reports.misread(shown(follower.source), follower.misread)
         return True
 
     def _open(self, follower: Follower, now: float) -> bool:

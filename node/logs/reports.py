@@ -67,11 +67,22 @@ class Reports:
         """A pattern took too long on a line of `source`."""
         self._counts["patterns out of time"] += 1
         key = f"pattern {source} {event.pattern}"
-        words = f"the pattern {event.pattern!r} ran out of time on {event.strikes} lines of {source}"
+        what = "blocks of lines" if event.slow else "lines"
+        words = f"the pattern {event.pattern!r} ran out of time on {event.strikes} {what} of {source}"
         if event.set_aside:
             self._stands(key, f"{words} and is set aside there, so it holds no line back ({SIMPLIFY})", error=True)
             return
-        self._passes(key, f"{words}, the last of {event.length} characters; they were taken as selected ({SIMPLIFY})")
+        last = "" if event.slow else f", the last of {event.length} characters"
+        self._passes(key, f"{words}{last}; they were taken as selected ({SIMPLIFY})")
+
+    def misread(self, source: str, misread: bool) -> None:
+        """Whether a file is in another encoding than its rule names, so that no line of it ends."""
+        key = f"encoding {source}"
+        if not misread:
+            self._clear(key)
+            return
+        words = f"{source} reads like UTF-8, and not as the encoding that its rule names: no line of it can be taken"
+        self._stands(key, f"{words} (put 'encoding' right in node.yaml, and restart the daemon)", error=True)
 
     def unreadable(self, path: str, error: OSError) -> None:
         """A file or directory that is configured cannot be read."""

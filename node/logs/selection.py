@@ -4,9 +4,10 @@ Role: `Selection` holds the rule of one file; `Timer` interrupts `re` from a sig
 Rules: `select` and `except` are re.search on the decoded line, or on a whole record of several; no `select` means
 every line. `start` says where a record begins; without it a line that is indented, or empty, goes on with the record
 before it. The timer is set once for a block; only a block that ran out of time is gone through line by line and
-pattern by pattern. A pattern that runs out of time on a line never costs a line: the line counts as selected. A
-pattern that did so too often is set aside for this file: as `select` or `start` it then matches every line, as
-`except` none. Time is CPU time, so that a process that was stopped or waited for a processor blames no pattern.
+pattern by pattern. A pattern that runs out of time on a line never costs a line: the line counts as selected; so do
+those that are left of a block on which it has used its time for all of them, a little on each. A pattern that ran out
+of time too often is set aside for this file: as `select` or `start` it then matches every line, as `except` none. Time
+is CPU time, so that a process that was stopped or waited for a processor blames no pattern.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import itertools
 import re
 import signal
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -23,21 +25,25 @@ Search = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Limits:
-    """CPU seconds for a block and for one pattern on one line, and how often a pattern may run out of time."""
+    """CPU seconds for a block and for one pattern on one line, how often a pattern may run out of time, and CPU seconds
+    for one pattern on all lines of a block that is gone through line by line."""
 
     block: float = 0.25
     line: float = 0.05
     strikes: int = 8
+    lines: float = 1.0
 
 
 @dataclass(frozen=True)
 class RanOut:
-    """A pattern ran out of time on a line of `length` characters, for the `strikes`th time in this file."""
+    """A pattern ran out of time on a line of `length` characters, for the `strikes`th time in this file; or, `slow`, on
+    that line and those before it together."""
 
     pattern: str
     length: int
     strikes: int
     set_aside: bool
+    slow: bool = False
 
 
 class OutOfTime(Exception):
@@ -83,6 +89,8 @@ class _Pattern:
         self.search: Search = re.compile(pattern).search
         self.strikes = 0
         self.aside = False
+        self.used = 0.0
+        """CPU seconds on the block that is gone through line by line."""
 
 
 class Selection:
@@ -115,6 +123,7 @@ class Selection:
             with self._timer.of(self._limits.block):
                 return self._at_once(lines)
         except OutOfTime:
+            self._begin_block(*self._select, *self._except)
             return [line for line in lines if self._one(line)]
 
     def begins(self, lines: list[str]) -> list[bool]:
@@ -128,6 +137,7 @@ class Selection:
             with self._timer.of(self._limits.block):
                 return [found is not None for found in map(start.search, lines)]
         except OutOfTime:
+            self._begin_block(start)
             return [self._bounded(start, line, True) for line in lines]
 
     def _at_once(self, lines: list[str]) -> list[str]:
@@ -144,20 +154,29 @@ class Selection:
 
     def _bounded(self, pattern: _Pattern, line: str, unknown: bool) -> bool:
         """Whether the pattern is found; `unknown` where it cannot be said in time."""
-        if pattern.aside:
+        if pattern.aside or pattern.used > self._limits.lines:
             return unknown
         self._alive()
+        began = time.thread_time()
         try:
             with self._timer.of(self._limits.line):
-                return pattern.search(line) is not None
+                found = pattern.search(line) is not None
         except OutOfTime:
             self._strike(pattern, line)
             return unknown
+        pattern.used += time.thread_time() - began
+        if pattern.used > self._limits.lines:
+            self._strike(pattern, line, slow=True)
+        return found
 
-    def _strike(self, pattern: _Pattern, line: str) -> None:
+    def _begin_block(self, *patterns: _Pattern) -> None:
+        for pattern in patterns:
+            pattern.used = 0.0
+
+    def _strike(self, pattern: _Pattern, line: str, *, slow: bool = False) -> None:
         pattern.strikes += 1
         pattern.aside = pattern.strikes >= self._limits.strikes
-        self.ran_out.append(RanOut(pattern.pattern, len(line), pattern.strikes, pattern.aside))
+        self.ran_out.append(RanOut(pattern.pattern, len(line), pattern.strikes, pattern.aside, slow))
         if pattern.aside:
             self._arrange()
 

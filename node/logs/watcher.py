@@ -131,10 +131,13 @@ class Watcher:
         except OSError as error:
             self._roster.unreadable(follower, error, now)
             return
-        if same:
-            self._roster.active[follower] = None
-        else:
+        if not same:
             self._roster.suspect(follower)
+            return
+        self._roster.active[follower] = None
+        if follower.taken_back:
+            self._reports.gap(shown(follower.source), follower.taken_back, truncated=True)
+            follower.taken_back = 0
 
     def _rest(self, now: float) -> None:
         """Files that are no longer written are looked at less often."""

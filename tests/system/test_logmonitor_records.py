@@ -71,6 +71,18 @@ def test_whole_lines_of_an_open_record_outlive_a_truncation(stand: Stand) -> Non
     assert monitor.raised == []
 
 
+def test_what_is_truncated_out_of_an_open_record_is_told(stand: Stand) -> None:
+    monitor = stand.start(rule(stand))
+    first = "S1".ljust(1100, "x")  # a file that is shorter than what it is known by would count as another one
+    append(stand.file("app.log"), first, "S2", " more", " and more")
+    stand.wait_for("app.log", [first])
+    os.truncate(stand.file("app.log"), len(f"{first}\nS2\n mo"))
+    wait_until("it is told", lambda: monitor.raised)
+    assert (monitor.raised[0].state, "at least 13 bytes" in monitor.raised[0].supplement) == ("WARNING", True)
+    append(stand.file("app.log"), "re again", "S3")
+    stand.wait_for("app.log", [first, "S2\n more again"])
+
+
 def test_deferred_records_are_cut_alike_after_a_kill(stand: Stand) -> None:
     """What was taken as it stood is in the daemon's spool as two records: so it stays when it is read again."""
     deferred = rule(stand, timeout=0.2, deferred=True)
@@ -109,6 +121,21 @@ def test_a_log_in_another_encoding(stand: Stand, name: str, mark: str) -> None:
     stand.wait_for("app.log", [f"begun {words}", f"{odd}next"])
     log.rename(stand.file("app.log.1"))
     stand.wait_for("app.log", [f"begun {words}", f"{odd}next", "unfin"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_log_that_is_not_in_the_encoding_of_its_rule_is_told(stand: Stand, encoding: str) -> None:
+    append(stand.file("app.log"), *(f"plain line {number}" for number in range(20)))
+    other, codec = stand.file("other.log"), encoding if encoding != "utf-16" else "utf-16-le"
+    other.touch()
+    rules = [Rule(str(stand.file(name)), encoding=encoding) for name in ("app.log", "other.log")]
+    monitor = stand.start(*rules)
+    append(stand.file("app.log"), *(f"another line {number}" for number in range(20)))
+    other.write_bytes(("\u4e0a" * 200 + "\n").encode(codec))  # of bytes that look like newlines
+    wait_until("it is told", lambda: monitor.raised)
+    assert [(event.state, "reads like UTF-8" in event.supplement) for event in monitor.raised] == [("ERROR", True)]
+    assert str(stand.file("app.log")) in monitor.raised[0].supplement
+    stand.wait_for("other.log", ["\u4e0a" * 200])
 
 
 def test_the_time_a_line_gives_goes_with_it(stand: Stand) -> None:

@@ -74,6 +74,19 @@ def test_after_some_strikes_it_is_set_aside_and_holds_nothing_back(timer: Timer,
     assert len(chosen.ran_out) == 3
 
 
+@pytest.mark.parametrize("as_except", [False, True])
+def test_a_pattern_that_is_slow_on_each_line_holds_a_block_up_only_so_long(timer: Timer, as_except: bool) -> None:
+    slow = ["a" * 20 + "b"] * 200
+    patterns: tuple[list[str], list[str]] = ([], [NESTED]) if as_except else ([NESTED], [])
+    chosen = Selection(*patterns, Limits(block=0.02, line=60.0, strikes=3, lines=0.05), timer, lambda: None)
+    for number in range(3):
+        found = chosen.of(slow)
+        assert (len(found) == 200) if as_except else (0 < len(found) < 200), "what was looked at is known"
+        assert [(out.strikes, out.slow) for out in chosen.ran_out] == [(number + 1, True)]
+        assert chosen.ran_out.pop().set_aside == (number == 2)
+    assert chosen.of(slow) == slow and not chosen.ran_out
+
+
 def test_signs_of_life_come_while_a_block_takes_long(timer: Timer) -> None:
     signs: list[float] = []
     chosen = Selection([NESTED], [], Limits(0.02, 0.01, 5), timer, lambda: signs.append(time.monotonic()))
