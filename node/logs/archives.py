@@ -2,35 +2,31 @@
 
 Rules: a compressed file is never a log of its own. It is looked at only when a known incarnation is gone: the one whose
 unpacked content begins with the bytes that the incarnation began with, and holds all that was read of it, goes on in
-its place; those that were compressed after it are its successors. What is unread is unpacked, piece by piece as it is
-read, into a file without a name in the node's state directory: no more of it at once than fits into memory, and no
-further ahead than AHEAD, and what is stored gives its room on the disk back. What this Python cannot unpack is a gap,
-and it is said why.
+its place; those that were compressed after it are its successors. A source that was never seen begins with what was
+compressed of it since logs are followed here. What is unread is unpacked, piece by piece as it is read, into a file
+without a name in the node's state directory: no more of it at once than fits into memory, and no further ahead than
+AHEAD, and what is stored gives its room on the disk back. What cannot be unpacked here is a gap, and it is said why.
 """
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import ctypes
-import gzip
-import lzma
 import os
 import stat
 import tempfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import basename, dirname
-from typing import IO, Protocol
 
-from noroshi.node.logs.directory import READ_FLAGS, identity_of, list_directory, stat_of
+from noroshi.node.logs.directory import identity_of, list_directory, stat_of
 from noroshi.node.logs.follower import Follower, Packed, shown
 from noroshi.node.logs.position import HEAD, Begin, Fact, Identity, Position, digest
 from noroshi.node.logs.reports import Reports
-from noroshi.node.logs.roster import Roster
+from noroshi.node.logs.roster import STALLED, Roster
 from noroshi.node.logs.rotation import Mark, compressed, mark_of, unpacked
+from noroshi.node.logs.unpackers import BROKEN, Opened, unpack
 
 PIECE = 1024 * 1024
 """Bytes unpacked at once."""
@@ -44,34 +40,22 @@ _PUNCH_HOLE = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 _libc = ctypes.CDLL(None)
 
 
-class Unpacked(Protocol):
-    """The content of a compressed file."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
 ATTEMPTS = 5
 
 SECOND = 1_000_000_000
 
-_OPENERS: dict[str, Callable[[IO[bytes]], Unpacked]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-}
-
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
-
 
 @dataclass(frozen=True)
 class Archive:
-    """A compressed file that was a source once. `head`: its first unpacked bytes, None where it cannot be unpacked."""
+    """A compressed file that was a source once. `head`: its first unpacked bytes, None where it cannot be unpacked, and
+    `why` it cannot."""
 
     path: str
     mark: Mark
     identity: Identity
     modified: int
     head: bytes | None
+    why: str = ""
 
     @property
     def age(self) -> tuple[bool, int, str, int]:
@@ -86,34 +70,50 @@ class Archive:
         return len(self.head) >= known.head_length and digest(self.head[: known.head_length]) == known.head
 
 
+class NoRoom(Exception):
+    """What is unpacked cannot be written; `error` says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass
 class _Unpacking:
     """A compressed file on its way into a file without a name, `at` of whose bytes are there."""
 
     archive: Archive
-    content: Unpacked
-    packed: IO[bytes]
+    opened: Opened
     follower: Follower
     at: int = 0
+    data: bytes = b""
+    """Unpacked, and not written yet."""
+    not_before: float = 0.0
 
     def piece(self) -> bool:
-        """Unpack one more; False at the end. Raises one of BROKEN."""
-        data = self.content.read(PIECE)
+        """Unpack one more; False at the end. Raises one of BROKEN, or NoRoom where this node's own disk takes none."""
+        self.data = self.data or self.opened.content.read(PIECE)
         start = self.follower.read_at if self.at < self.follower.read_at else self.at
-        wanted = data[max(0, start - self.at) :]
+        wanted = self.data[max(0, start - self.at) :]
         if wanted and self.follower.descriptor is not None:
-            os.pwrite(self.follower.descriptor, wanted, start)
-        self.at += len(data)
-        return bool(data)
+            try:
+                _write_all(self.follower.descriptor, wanted, start)
+            except OSError as error:
+                raise NoRoom(error) from error
+        length, self.data = len(self.data), b""
+        self.at += length
+        return length > 0
 
 
 @dataclass
 class Archives:
-    """`state` is where unpacked bytes may lie for a while."""
+    """`state` is where unpacked bytes may lie for a while; `since` is from when on logs are followed, in nanoseconds:
+    what was written last before that is no business of this life."""
 
     roster: Roster
     state: Path
     reports: Reports
+    since: int
     _unpacking: list[_Unpacking] = field(default_factory=list)
 
     # --- what is gone ---
@@ -130,19 +130,29 @@ class Archives:
                 follower.end()
         if not resumed:
             for archive in [each for each in found if each.head is None and each.modified > follower.written_at][:1]:
-                self.reports.packed(shown(archive.path))
+                self.reports.packed(shown(archive.path), archive.why)
         return resumed
 
     def before(self, begin: Begin, now: float) -> None:
-        """A source begins anew: what was compressed of it since it was seen last comes first."""
+        """A source begins anew: what was compressed of it since it was seen last comes first; or since it could have
+        been seen, where it never was."""
         chain = self.roster.chains.of(begin.source)
         if chain:
             self._between(chain[-1], _archives(begin.source, dirname(chain[-1].path)), now)
+        elif not begin.at_end:
+            past = self.roster.past(begin.source)
+            since = self.since if past is None else max(self.since, past.modified)
+            found = [each for each in _archives(begin.source) if each.modified > since]
+            unseen = [archive for archive in found if past is None or not archive.holds(past)]
+            self._tell_unreadable(unseen)
+            self._adopt(begin.source, [archive for archive in unseen if archive.head], now)
 
     def _between(self, newest: Follower, found: list[Archive], now: float) -> bool:
         """Begin what was the source after `newest`, and is compressed by now; whether there was any."""
         mark = next((archive.mark for archive in found if archive.holds(newest.known)), None)
         mark = mark or mark_of(basename(newest.source), unpacked(basename(newest.path)))
+        if mark is not None:
+            self._tell_unreadable(archive for archive in found if mark.older_than(archive.mark))
         later = [
             archive
             for archive in self._unseen(newest, found)
@@ -173,6 +183,12 @@ class Archives:
         later = [archive for archive in found if archive.head and archive.modified > newest.written_at]
         return [archive for archive in later if not any(archive.holds(position) for position in known)]
 
+    def _tell_unreadable(self, archives: Iterable[Archive]) -> None:
+        """Of those that are compressed, not just being so: then what is not is read."""
+        for archive in archives:
+            if archive.head is None and not Path(unpacked(archive.path)).exists():
+                self.reports.packed(shown(archive.path), archive.why)
+
     def _adopt(self, source: str, archives: list[Archive], now: float) -> None:
         for archive in archives:
             head, device = archive.head or b"", archive.identity.device
@@ -183,7 +199,7 @@ class Archives:
 
     def _attach(self, follower: Follower, archive: Archive) -> bool:
         try:
-            packed, content = _open_again(archive)
+            opened = _open_again(archive)
         except BROKEN:
             return False
         head = archive.head or b""
@@ -193,13 +209,13 @@ class Archives:
             os.pwrite(descriptor, head, 0)
             os.ftruncate(descriptor, max(follower.read_at, len(head)))
         except OSError as error:
-            packed.close()
+            opened.close()
             if descriptor >= 0:
                 os.close(descriptor)
             self.reports.unsaved(error)
             return False
         follower.unpack(descriptor, Packed(archive.path, archive.identity.device, archive.modified))
-        self._unpacking.append(_Unpacking(archive, content, packed, follower))
+        self._unpacking.append(_Unpacking(archive, opened, follower))
         self.roster.active[follower] = None
         self.roster.moved = True
         return True
@@ -215,7 +231,8 @@ class Archives:
                 if follower.ended:
                     self._done(unpacking)
                 continue
-            if unpacking.at - follower.read_at < AHEAD and (leader or follower.out.deferred):
+            wanted = now >= unpacking.not_before and unpacking.at - follower.read_at < AHEAD
+            if wanted and (leader or follower.out.deferred):
                 _give_back(follower)
                 self._piece(unpacking, now)
                 busy = True
@@ -231,6 +248,11 @@ class Archives:
         follower = unpacking.follower
         try:
             more = unpacking.piece()
+            self.reports.unpackable(shown(follower.source))
+        except NoRoom as full:
+            self.reports.no_room(shown(follower.source), full.error)
+            unpacking.not_before = now + STALLED
+            return
         except BROKEN as error:
             self._done(unpacking)
             self.reports.broken(shown(unpacking.archive.path), str(error))
@@ -244,7 +266,7 @@ class Archives:
                 self.reports.gap(shown(follower.source), None, truncated=False)
 
     def _done(self, unpacking: _Unpacking) -> None:
-        unpacking.packed.close()
+        unpacking.opened.close()
         unpacking.follower.unpacking = False
         self._unpacking.remove(unpacking)
 
@@ -286,39 +308,27 @@ def _archive(path: str, mark: Mark) -> Archive | None:
         return None
     if not stat.S_ISREG(seen.st_mode):
         return None
+    head, why = None, ""
     try:
-        packed, content = _open(path)
-    except BROKEN:
-        return Archive(path, mark, identity_of(seen), seen.st_mtime_ns, None)
-    with packed:
-        seen = os.fstat(packed.fileno())
-        try:
-            head = content.read(HEAD)
-        except BROKEN:
-            head = None
-    return Archive(path, mark, identity_of(seen), seen.st_mtime_ns, head)
+        with contextlib.closing(unpack(path)) as opened:
+            seen = os.fstat(opened.file.fileno())
+            head = opened.content.read(HEAD)
+    except BROKEN as error:
+        why = str(error)
+    return Archive(path, mark, identity_of(seen), seen.st_mtime_ns, head, why)
 
 
-def _open_again(archive: Archive) -> tuple[IO[bytes], Unpacked]:
+def _open_again(archive: Archive) -> Opened:
     """The archive, also where it has another name by now. Raises one of BROKEN."""
     directory = dirname(archive.path)
     names = [name for name, inode in _names(directory).items() if inode == archive.identity.inode and compressed(name)]
     for path in [archive.path, *(f"{directory}/{name}" for name in names)]:
         with contextlib.suppress(FileNotFoundError):
-            packed, content = _open(path)
-            if identity_of(os.fstat(packed.fileno())) == archive.identity:
-                return packed, content
-            packed.close()
+            opened = unpack(path)
+            if identity_of(os.fstat(opened.file.fileno())) == archive.identity:
+                return opened
+            opened.close()
     raise FileNotFoundError(archive.path)
-
-
-def _open(path: str) -> tuple[IO[bytes], Unpacked]:
-    """The file and what it holds. Raises one of BROKEN."""
-    opener = next((opener for suffix, opener in _OPENERS.items() if path.endswith(suffix)), None)
-    if opener is None:
-        raise OSError("cannot be unpacked here")
-    packed = os.fdopen(os.open(path, READ_FLAGS), "rb")
-    return packed, opener(packed)
 
 
 def _give_back(follower: Follower) -> None:
@@ -328,6 +338,13 @@ def _give_back(follower: Follower) -> None:
         length = ctypes.c_long(offset // PAGE * PAGE - PAGE)
         _libc.fallocate(follower.descriptor, _PUNCH_HOLE, ctypes.c_long(PAGE), length)
         follower.kept_from = offset
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
 
 
 def _nameless(directory: Path) -> int:

@@ -103,7 +103,7 @@ class Follower:
         waits_from = self.out.read_from
         position = self._as_position(self.read_at if waits_from is None else waits_from)
         if self._packed is None:
-            return position
+            return position if not self.ended else replace(position, inode=0)
         # It is found again by its first bytes, and looked for only where something is known to be unread.
         size = position.offset if self.drained else max(self.size, position.offset + 1)
         return replace(position, device=self._packed.device, inode=0, size=size)

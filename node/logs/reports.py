@@ -52,16 +52,26 @@ class Reports:
         hint = "keep the rotated files until they are read"
         self._passes(key, f"{source} was {how} before it was read to its end: {known} are lost ({hint})")
 
-    def packed(self, path: str) -> None:
-        """What is unread is in a compressed file of a kind that cannot be unpacked here."""
-        hint = "compress with gzip, bzip2 or xz, or use delaycompress"
-        self._passes(f"packed {path}", f"{path} cannot be unpacked: lines in it that were not read are lost ({hint})")
+    def packed(self, path: str, why: str) -> None:
+        """What is unread is in a compressed file of a kind that cannot be unpacked here, or in a damaged one."""
+        self._counts["gaps"] += 1
+        hint = "compress with gzip, bzip2, xz or zstd, which must be installed, or use delaycompress"
+        words = f"{path} cannot be unpacked: lines in it that were not read are lost: {why}"
+        self._passes(f"packed {path}", f"{words} ({hint})")
 
     def broken(self, path: str, why: str) -> None:
         """A compressed file came to an end before its time."""
         self._counts["gaps"] += 1
         hint = "see that the compressing program was not interrupted"
         self._passes(f"packed {path}", f"{path} cannot be unpacked to its end: {why}; the rest is lost ({hint})")
+
+    def no_room(self, source: str, error: OSError) -> None:
+        """What is compressed cannot be unpacked, for the node's own disk takes nothing."""
+        words = f"what was compressed of {source} cannot be unpacked: {error.strerror}"
+        self._stands(f"room {source}", f"{words} (free room on the disk of 'state'; it is tried again)", error=True)
+
+    def unpackable(self, source: str) -> None:
+        self._clear(f"room {source}")
 
     def ran_out(self, source: str, event: RanOut) -> None:
         """A pattern took too long on a line of `source`."""

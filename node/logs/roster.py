@@ -7,7 +7,7 @@ and what of them has to be saved.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from posixpath import dirname
 
@@ -27,6 +27,9 @@ from noroshi.store.clock import now_us
 STALLED = 1.0
 """Seconds until a file is read again that gave an error."""
 
+PAST_MOST = 10_000
+"""Sources without a file of which it is remembered what was read last."""
+
 Select = Callable[[Rule], Selection]
 
 
@@ -38,6 +41,7 @@ class Roster:
     ) -> None:
         self._all_rules, self._select, self._counts, self._reports = rules, select, counts, reports
         self._limiters: dict[str, Limiter] = {}
+        self._past: OrderedDict[str, Position] = OrderedDict()
         self._born = 0
         self.rules = Rules([rule.path for rule in rules], ())
         self.chains = Chains(partial)
@@ -63,7 +67,8 @@ class Roster:
                 self._follow(position, now).out.durable = True
 
     def positions(self) -> list[Position]:
-        return [follower.position for follower in self.chains if not follower.ended]
+        """What is gone is there as long as something of it waits: a copy may be found of it after a kill."""
+        return [follower.position for follower in self.chains if not follower.ended or follower.out.pending]
 
     @property
     def patterns(self) -> frozenset[str]:
@@ -117,7 +122,14 @@ class Roster:
         self.chains.remove(follower)
         if not self.chains.has(follower.source):
             self._limiters.pop(follower.source, None)
+            self._past[follower.source] = follower.known
+            while len(self._past) > PAST_MOST:
+                self._past.popitem(last=False)
         self.moved = True
+
+    def past(self, source: str) -> Position | None:
+        """What was read last of a source that nothing is followed of."""
+        return self._past.get(source)
 
     def _follow(self, position: Position, now: float) -> Follower:
         rule = self._all_rules[self.rules.of_path(position.source)]

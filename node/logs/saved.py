@@ -89,6 +89,14 @@ class Store:
             os.close(self._lock)
             self._lock = -1
 
+    @property
+    def saved_at(self) -> int:
+        """When positions were saved last, in nanoseconds by the disk's clock; 0 at the first start."""
+        try:
+            return self._file.stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def load(self) -> State:
         """What was saved last; nothing at the first start."""
         try:

@@ -1,6 +1,6 @@
 """Many node daemons on one machine: what each costs, and the coordinator, with everything as it ships.
 
-    python tests/bench/many.py [--nodes 50] [--minutes 1] [--rate 100] [--interval 1s]
+    python tests/bench/many.py [--nodes 50] [--seconds 60] [--rate 100] [--interval 1s]
 
 Every daemon hears every other one's packets: with 50 nodes that is 2,450 a second on this one machine. Meanwhile
 `--rate` events a minute are raised, half of them deferred, on all nodes in turn.
@@ -145,13 +145,13 @@ def show(costs: dict[str, Cost]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=50)
-    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for which it is watched (default 60)")
     parser.add_argument("--rate", type=float, default=100, help="events a minute (default 100)")
     parser.add_argument("--interval", default="1s", help="of the periodic packets (default 1s)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # and clean up
     with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), arguments.nodes, 60 * arguments.minutes, arguments.rate, arguments.interval)
+        run(Path(folder), arguments.nodes, arguments.seconds, arguments.rate, arguments.interval)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,24 @@ import contextlib
 import gzip
 import lzma
 import os
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from logstand import Stand, append, standing
+from logstand import MonitorProcess, Stand, append, standing
 from waiting import wait_until
 
+
+def zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "--quiet", "--stdout"], input=data, capture_output=True, check=True).stdout
+
+
 PACKERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+if shutil.which("zstd"):
+    PACKERS[".zst"] = zstd
 
 
 @pytest.fixture
@@ -76,6 +85,57 @@ def test_several_that_were_compressed_meanwhile_come_in_their_order(stand: Stand
     assert monitor.raised == []
 
 
+def test_one_in_between_that_cannot_be_unpacked_is_told(stand: Stand) -> None:
+    begun(stand, "1")
+    append(stand.file("app.log"), "2")
+    rotate(stand, "app.log.3", ".gz")
+    append(stand.file("app.log"), "lost")
+    rotate(stand, "app.log.2", ".lz4", lambda data: data)
+    for number, line in ((1, "3"), (0, "4")):
+        append(stand.file("app.log"), line)
+        os.utime(stand.file("app.log"), ns=(0, stand.file("app.log").stat().st_mtime_ns + (9 - number) * 1_000_000_000))
+        if number:
+            rotate(stand, "app.log.1", ".gz")
+    monitor = stand.follow("app.log")
+    stand.wait_for("app.log", ["1", "2", "3", "4"])
+    assert ["app.log.2.lz4 cannot be unpacked" in event.supplement for event in monitor.raised] == [True]
+
+
+@pytest.mark.parametrize("pattern", ["app.log", "*.log"])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_log_that_was_compressed_before_it_was_ever_seen(stand: Stand, pattern: str, stopped: bool) -> None:
+    append(stand.file("app.log"), "of an earlier service")
+    old = rotate(stand, "app.log.9", ".gz")
+    os.utime(old, ns=(0, old.stat().st_mtime_ns - 5_000_000_000))
+    monitor = stand.follow(pattern)
+    if stopped:
+        monitor.stop()
+    for number in (2, 1):
+        unseen = stand.file("app.unseen")
+        append(unseen, str(number))
+        os.utime(unseen, ns=(0, unseen.stat().st_mtime_ns + (9 - number) * 1_000_000_000))
+        stand.file(f"app.log.{number}.gz").write_bytes(gzip.compress(unseen.read_bytes()))
+        os.utime(stand.file(f"app.log.{number}.gz"), ns=(0, unseen.stat().st_mtime_ns))
+        unseen.unlink()
+    stand.file("app.new").write_text("3\n")
+    stand.file("app.new").rename(stand.file("app.log"))
+    if stopped:
+        monitor = stand.follow(pattern)
+    stand.wait_for("app.log", ["2", "1", "3"])
+    assert monitor.raised == []
+
+
+def test_what_was_read_to_its_end_and_is_gone_is_not_read_again_from_its_compressed_copy(stand: Stand) -> None:
+    monitor = stand.follow("app.log")
+    append(stand.file("app.log"), "1", "2")
+    stand.wait_for("app.log", ["1", "2"])
+    wait_until("it is followed", lambda: monitor.alive is not None and monitor.alive.files == 1)
+    rotate(stand, "app.log.1", ".gz")
+    wait_until("it is forgotten", lambda: monitor.alive is not None and monitor.alive.files == 0)
+    append(stand.file("app.log"), "3")
+    stand.wait_for("app.log", ["1", "2", "3"])
+
+
 def test_copied_truncated_and_compressed_meanwhile(stand: Stand) -> None:
     begun(stand, "1")
     append(stand.file("app.log"), "2")
@@ -87,6 +147,36 @@ def test_copied_truncated_and_compressed_meanwhile(stand: Stand) -> None:
     monitor = stand.follow("app.log")
     stand.wait_for("app.log", ["1", "2", "something longer than all that was there before"])
     assert monitor.raised == []
+
+
+def test_what_was_read_and_not_yet_taken_when_its_file_went_is_found_again_after_a_kill(stand: Stand) -> None:
+    """Copied and truncated first, so that it goes on in the copy, which is not opened, for it was read; then packed."""
+    begun(stand, "1")
+    stand.coordinator.judge = lambda batch: "drop"
+    monitor, before = stand.follow("app.log"), stand.coordinator.batches
+    append(stand.file("app.log"), "2", "3")
+    wait_until("it is read, and sent in vain", lambda: stand.coordinator.batches > before)
+    stand.file("app.log.1").write_bytes(stand.file("app.log").read_bytes())
+    os.truncate(stand.file("app.log"), 0)
+    looked(monitor)
+    seen = stand.file("app.log.1").stat()
+    stand.file("app.log.1.gz").write_bytes(gzip.compress(stand.file("app.log.1").read_bytes()))
+    os.utime(stand.file("app.log.1.gz"), ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    stand.file("app.log.1").unlink()
+    looked(monitor)
+    monitor.kill()
+    stand.coordinator.judge = lambda batch: None
+    append(stand.file("app.log"), "4")
+    stand.follow("app.log")
+    stand.wait_for("app.log", ["1", "2", "3", "4"])
+    assert stand.coordinator.shelf.lost == 0
+
+
+def looked(monitor: MonitorProcess) -> None:
+    """It has looked at its files again, and saved what came of it."""
+    for _ in range(3):
+        seen = monitor.alive
+        wait_until("another sign of life", lambda: monitor.alive is not seen)  # noqa: B023
 
 
 def test_a_monitor_killed_while_it_unpacks_goes_on_there(stand: Stand) -> None:
@@ -124,6 +214,30 @@ def test_what_is_unpacked_and_stored_takes_no_room_on_the_disk(stand: Stand) -> 
     assert 0 < most < 16 * 1024 * 1024
 
 
+@pytest.mark.root
+def test_with_the_own_disk_full_it_is_told_waits_and_loses_nothing(stand: Stand) -> None:
+    state = stand.directory / "state"
+    state.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", state], check=False).returncode:
+        pytest.skip("needs root and a tmpfs")
+    try:
+        begun(stand, "1")
+        lines = [f"{number} ".ljust(500, "x") for number in range(10_000)]
+        append(stand.file("app.log"), *lines)
+        rotate(stand, "app.log.1", ".gz")
+        filling = state / "filling"
+        filling.write_bytes(bytes(1024 * 1024 * 5 // 2))
+        monitor = stand.follow("app.log")
+        wait_until("it is told", lambda: any("free room" in event.supplement for event in monitor.raised))
+        filling.unlink()
+        stand.wait_for("app.log", ["1", *lines])
+        wait_until("all is well", lambda: monitor.raised[-1].state == "OK")
+        assert monitor.count("gaps") == 0
+        monitor.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", state], check=True)
+
+
 def room(process: int) -> int:
     """Bytes on the disk of the files without a name that a process has."""
     total = 0
@@ -134,15 +248,17 @@ def room(process: int) -> int:
     return total
 
 
-def test_what_cannot_be_unpacked_here_or_is_broken_is_told(stand: Stand) -> None:
+@pytest.mark.parametrize("suffix", [".zst", ".lz4", ".gz"])
+def test_what_cannot_be_unpacked_here_or_is_broken_is_told(stand: Stand, suffix: str) -> None:
     begun(stand, "1")
     append(stand.file("app.log"), "2")
     os.utime(stand.file("app.log"), ns=(0, stand.file("app.log").stat().st_mtime_ns + 1_000_000))
-    rotate(stand, "app.log.1", ".zst", lambda data: b"\x28\xb5\x2f\xfd" + data)
+    rotate(stand, "app.log.1", suffix, lambda data: b"\x28\xb5\x2f\xfd" + data)
     monitor = stand.follow("app.log")
     wait_until("it is told", lambda: monitor.raised)
     words = [event.supplement for event in monitor.raised]
-    assert any("app.log.1.zst cannot be unpacked" in each and "delaycompress" in each for each in words)
+    assert any(f"app.log.1{suffix} cannot be unpacked" in each and "delaycompress" in each for each in words)
+    wait_until("it is a gap", lambda: monitor.count("gaps"))
     assert monitor.raised[0].state == "WARNING"
 
 
