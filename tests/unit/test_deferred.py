@@ -163,6 +163,30 @@ class TestBuffer:
         assert (buffer.oldest, buffer.pending(0, 2)) == (3, [(3, b"cc")])
 
 
+def one_period(
+    period: int,
+    node: Packer,
+    coordinator: Packer,
+    inbox: Inbox,
+    taken: list[bytes],
+    buffer: Buffer,
+    chance: random.Random,
+    loss: float,
+) -> None:
+    """A packet of the node's, and one of the coordinator's with its acknowledgements; each may be lost."""
+    packed = node.pack(header(period + 1), float(period))
+    if chance.random() >= loss:
+        for run in runs(decode(packed.data), "db1", leads=True):
+            got = inbox.take(run)
+            assert got.lost == 0
+            taken += got.items
+            coordinator.acknowledge({run.stream: got.position})
+    answer = decode(coordinator.pack(header(period + 1, role="leader", term=1), float(period)).data)
+    if chance.random() >= loss:
+        for position in node.acknowledged(answer.acks, "db1", leads=True, now=float(period)).values():
+            buffer.acknowledged(position)
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0, 0.6), st.sampled_from(["wait", "flush"]))
 def test_over_a_network_that_loses_packets_everything_arrives_once_in_order(
@@ -178,17 +202,7 @@ def test_over_a_network_that_loses_packets_everything_arrives_once_in_order(
         for _ in range(chance.randrange(4) if period < 60 else 0):
             raised.append(b"%d " % len(raised) + bytes(chance.randrange(900)))
             buffer.append(raised[-1])
-        packed = node.pack(header(period + 1), float(period))
-        if chance.random() >= loss:
-            for run in runs(decode(packed.data), "db1", leads=True):
-                got = inbox.take(run)
-                assert got.lost == 0
-                taken += got.items
-                coordinator.acknowledge({run.stream: got.position})
-        answer = decode(coordinator.pack(header(period + 1, role="leader", term=1), float(period)).data)
-        if chance.random() >= loss:
-            for position in node.acknowledged(answer.acks, "db1", leads=True, now=float(period)).values():
-                buffer.acknowledged(position)
+        one_period(period, node, coordinator, inbox, taken, buffer, chance, loss)
         if period > 60 and buffer.oldest > len(raised):
             break
     assert taken == raised
@@ -229,17 +243,7 @@ def test_nothing_stalls_when_leaders_change_and_some_goes_beside_the_packets(
         else:
             node.follow(term)
             loss, quiet = 0.0, quiet + 1
-        packed = node.pack(header(period + 1), float(period))
-        if chance.random() >= loss:
-            for run in runs(decode(packed.data), "db1", leads=True):
-                got = inbox.take(run)
-                assert got.lost == 0
-                taken += got.items
-                coordinator.acknowledge({run.stream: got.position})
-        answer = decode(coordinator.pack(header(period + 1, role="leader", term=term), float(period)).data)
-        if chance.random() >= loss:
-            for position in node.acknowledged(answer.acks, "db1", leads=True, now=float(period)).values():
-                buffer.acknowledged(position)
+        one_period(period, node, coordinator, inbox, taken, buffer, chance, loss)
         if quiet and buffer.oldest > len(raised):
             break
     assert taken == raised
