@@ -85,6 +85,36 @@ def test_several_that_were_compressed_meanwhile_come_in_their_order(stand: Stand
     assert monitor.raised == []
 
 
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("how", ["rename", "copy"])
+def test_twice_rotated_and_compressed_between_two_looks(stand: Stand, how: str, empty: bool) -> None:
+    """Also where nothing was there to know the first by, when it was looked at last."""
+    log, inode = stand.file("app.log"), stand.file("kept")
+    append(log, "first")
+    monitor = stand.follow("app.log")
+    append(log, "1")
+    stand.wait_for("app.log", ["1"])
+    if empty:
+        log.rename(stand.file("app.log.9"))
+        log.touch()
+        looked(monitor)
+    monitor.stop()
+    for number, line in ((2, "2"), (1, "3")):
+        append(log, line)
+        os.utime(log, ns=(0, log.stat().st_mtime_ns + (3 - number) * 1_000_000_000))
+        if how == "copy":
+            os.link(log, inode)
+        rotate(stand, f"app.log.{number}", ".gz")
+        if how == "copy":
+            inode.rename(log)
+            os.truncate(log, 0)
+    append(log, "4")
+    os.utime(log, ns=(0, log.stat().st_mtime_ns + 3_000_000_000))
+    monitor = stand.follow("app.log")
+    stand.wait_for("app.log", ["1", "2", "3", "4"])
+    assert monitor.raised == []
+
+
 def test_one_in_between_that_cannot_be_unpacked_is_told(stand: Stand) -> None:
     begun(stand, "1")
     append(stand.file("app.log"), "2")
