@@ -59,7 +59,10 @@ class Backlog:
             self._size -= len(self._recent.pop().body)
 
     def leave(self) -> None:
-        """Another stream is the newest from now on; this one is read back from the disk."""
+        """Another stream is the newest from now on; of this one what is in memory is not read back from the disk."""
+        place = self._kept.place(self._kept.active.stream)
+        if place is not None and self._recent and self._recent[0].sequence <= place.sequence:
+            self._page = place.segment, [*self._recent]
         self._recent.clear()
         self._size = 0
 
@@ -93,6 +96,7 @@ class Backlog:
     async def _turn_to(self, segment: Segment) -> None:
         last = segment.last  # it may grow meanwhile
         scanned = await self._try_to_read(segment)
+        last = min(last, segment.last)  # of a group that did not become safe
         items = [item for item in scanned if item.sequence <= last]
         self._page = segment, items
         for loss in self._kept.found(segment, last, items):

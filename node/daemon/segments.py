@@ -1,17 +1,19 @@
 """The files of one spool: opened, written, read and removed; everything here blocks and runs in a worker thread.
 
 Rules: a segment is made whole, as zeros, under another name and renamed, so that writing into it later changes no
-metadata (one flush less for each fdatasync) and meets no full disk. What a failed write left is cut off before
-anything else is written. What is written is in the kernel's hands and outlives this process: it is told at once, and
-again when it is on the disk. Where that fails, after a torn tail, and in another boot than the segment's (a machine
-that lost its power may have lost more than it admits, a restored image is older than what was sent), a new stream
-begins, so that no sequence of a stream is ever used twice. What has to be known of segments that are gone is a note
-beside the others, replaced whole before they go.
+metadata (one flush less for each fdatasync) and meets no full disk. What a failed write left is cut off before anything
+else is written. What is written is in the kernel's hands and outlives this process: it is told at once, and again when
+it is on the disk; after a failure only then. No sequence of a stream is ever used twice: a new stream begins where what
+was told did not reach the disk, after a torn tail, in another boot than the segment's (a restored image is older than
+what was sent), and after a life that was not closed in order, of which the file `open` is left: what it told may have
+been lost with the machine's power, or with a disk that went away and came back. What has to be known of segments that
+are gone is a note beside the others, replaced whole before they go.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,10 +22,13 @@ from pathlib import Path
 from noroshi.node.core import spool as format
 from noroshi.node.core.spool import Item, Name, Scan
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 SEGMENT_SIZE = 1024 * 1024
 """Bytes of a segment as it is made; a single item larger than that makes its own segment longer."""
 
 _NOTE = "note"
+_OPEN = "open"
 
 
 def boot_id() -> bytes:
@@ -41,12 +46,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Found:
-    """What lay there at the start: the segments in order, the items of the last one that has any, each one's last, and
-    the note of those that are gone."""
+    """What lay there at the start: the segments in order, each one's last sequence, the items of the one that was
+    written last and its name, and the note of those that are gone."""
 
     names: list[Name]
     lasts: list[int]
     items: list[Item]
+    written_last: Name
     note: bytes = b""
 
 
@@ -59,23 +65,26 @@ class SegmentFiles:
         self._end = self._sealed = 0
         self._name = Name(0, 1, b"")
         self._next = 1
-        self._dirty = self._over = False
+        self._dirty = self._over = self._cautious = False
 
     def open(self) -> Found:
         """Find out what is there and make ready to append. Raises OSError."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        names = self._names()
-        last = self._recover(names[-1]) if names else None
-        if last is None:
-            self._begin(names[-1].number + 1 if names else 1, 1, os.urandom(16))
-            names.append(self._name)
+        closed = not (self._directory / _OPEN).exists()
+        names = self._names() if closed else self._without_empty(self._names())
+        last = self._recover(names[-1]) if names else Scan([], 0, False, b"")
+        orderly = closed and last.clean and last.boot == self._boot
+        written_last = self._name
+        self._mark_open()
+        if not orderly:
+            names = self._begin_another(names)
         lasts = [self._last(name, after) for name, after in zip(names, [*names[1:], None], strict=True)]
-        return Found(names, lasts, last.items if last else [], self._read_note())
+        return Found(names, lasts, last.items, written_last, self._read_note())
 
     def write(self, bodies: Sequence[bytes], on_written: Callable[[Written], object]) -> None:
         """Append the bodies, say where they are, return once they are on the disk.
 
-        Raises OSError: none of them is kept, and if they were told of already the stream takes no more.
+        Raises OSError: none of them is kept, and if it was said where they are the stream takes no more.
         """
         if self._over:
             self._rotate(0)
@@ -85,8 +94,14 @@ class SegmentFiles:
         if self._end + len(data) > self._sealed:
             self._rotate(len(data))
         self._append(data)
-        on_written(Written(self._name, self._next))
-        self._sync()
+        written = Written(self._name, self._next)
+        if self._cautious:
+            self._sync()
+            on_written(written)
+        else:
+            on_written(written)
+            self._sync(told=True)
+        self._cautious = False
         self._end += len(data)
         self._next += len(bodies)
 
@@ -121,9 +136,40 @@ class SegmentFiles:
         return path
 
     def close(self) -> None:
+        """The end of a life: orderly, unless something that was written did not reach the disk."""
+        self._detach()
+        if not (self._over or self._dirty):
+            (self._directory / _OPEN).unlink(missing_ok=True)
+
+    def _detach(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _mark_open(self) -> None:
+        """Before anything is written: from here on to `close` a next life knows that this one was not closed."""
+        path = self._directory / _OPEN
+        if not path.exists():
+            _create(path, b"")
+            _sync_directory(self._directory)
+
+    def _begin_another(self, names: list[Name]) -> list[Name]:
+        """A new stream; where the disk has no room for a segment, with the first write that finds some."""
+        try:
+            self._begin(names[-1].number + 1 if names else 1, 1, os.urandom(16))
+        except OSError as error:
+            if not names or error.errno not in FULL:
+                raise
+            self._over = True
+            return names
+        return [*names, self._name]
+
+    def _without_empty(self, names: list[Name]) -> list[Name]:
+        """A life that did not come to write anything, or whose only writes failed, leaves no segment for good."""
+        while names and (scan := self.read(names[-1])).clean and not scan.items:
+            (self._directory / str(names[-1])).unlink()
+            names = names[:-1]
+        return names
 
     def _noted(self, note: bytes) -> bool:
         try:
@@ -154,20 +200,17 @@ class SegmentFiles:
                 names.append(name)
         return sorted(names, key=lambda name: name.number)
 
-    def _recover(self, name: Name) -> Scan | None:
-        """Go on in this segment where that is sound, else cut off its tail and begin a new stream: then None."""
+    def _recover(self, name: Name) -> Scan:
+        """What is in this segment, and make ready to go on in it."""
         scan = self.read(name)
         path = self._directory / str(name)
         self._attach(os.open(path, os.O_RDWR | os.O_CLOEXEC), name, scan)
         os.fsync(self._file)  # what is here now may be in the page cache only, and is taken for safe from here on
-        if scan.clean and scan.boot == self._boot:
-            _sync_directory(self._directory)
-            return scan
-        self._cut()
-        return None
+        _sync_directory(self._directory)
+        return scan
 
     def _attach(self, file: int, name: Name, scan: Scan) -> None:
-        self.close()
+        self._detach()
         self._file, self._name = file, name
         self._end, self._sealed = scan.end, os.fstat(file).st_size
         self._next = scan.items[-1].sequence + 1 if scan.items else name.first
@@ -190,13 +233,13 @@ class SegmentFiles:
                 self._cut()
             raise
 
-    def _sync(self) -> None:
+    def _sync(self, *, told: bool = False) -> None:
         try:
             os.fdatasync(self._file)
         except OSError:
-            self._over = True
-            with contextlib.suppress(OSError):  # then they are found, and are what they were, should we start again now
-                os.ftruncate(self._file, self._end + 1)  # a torn tail, so that also the next start begins a stream
+            self._over, self._dirty, self._cautious = told, True, True
+            with contextlib.suppress(OSError):  # as above; else they are found by the next life, and are what they were
+                self._cut()
             raise
 
     def _cut(self) -> None:

@@ -14,7 +14,6 @@ older stream is sent to its end first, and what is new has a new id (segments.py
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +27,7 @@ from noroshi.node.core.kept import Kept, Segment
 from noroshi.node.core.spool import Item, Loss, Name
 from noroshi.node.daemon.backlog import Backlog, StreamSource
 from noroshi.node.daemon.groups import WAITING_MOST, Group, GroupCommit, SpoolFailed, Ticket
-from noroshi.node.daemon.segments import SEGMENT_SIZE, Found, SegmentFiles, Written, boot_id
+from noroshi.node.daemon.segments import FULL, SEGMENT_SIZE, Found, SegmentFiles, Written, boot_id
 from noroshi.node.worker import Worker
 
 __all__ = ["Batch", "Limits", "Loss", "Spool", "SpoolFailed", "Ticket"]
@@ -80,7 +79,9 @@ class Spool:
         now = time.monotonic()
         self._kept = Kept([Segment(name, last, now) for name, last in zip(found.names, found.lasts, strict=True)])
         self._backlog = Backlog(self._kept, files.read, self._changed, self._lose)
-        self._backlog.add(found.items)
+        self._recovered = [(item, Ticket.settled(Written(found.written_last, item.sequence))) for item in found.items]
+        if found.written_last.stream == self.stream:
+            self._backlog.add(found.items)
         self._commit = GroupCommit(files.write, worker, self._written, self._unsafe, self._failed)
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
@@ -140,9 +141,9 @@ class Spool:
         return self._limits.size
 
     def recovered(self) -> list[tuple[Item, Ticket]]:
-        """The newest safe items with their tickets; right after `open` those of the last segment."""
-        name = self._kept.active.name
-        return [(item, Ticket.settled(Written(name, item.sequence))) for item in self._backlog.recent]
+        """The items that an earlier life wrote last, with their tickets; once, right after `open`."""
+        recovered, self._recovered = self._recovered, []
+        return recovered
 
     async def kept(self) -> AsyncIterator[list[Item]]:
         """All that is on the disk, the oldest first, acknowledged or not. What cannot be read is left out."""
@@ -279,6 +280,6 @@ def _log_failure(removing: Future[None]) -> None:
 
 def _failed(directory: Path, error: OSError) -> SpoolFailed:
     why = error.strerror or str(error)
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in FULL
     hint = "free space on its file system" if full else "look at the disk and the permissions of this directory"
     return SpoolFailed("cannot write to the spool", on=str(directory), why=why, hint=hint)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raisers import all_items, next_batch
 
-from noroshi.node.core.spool import Loss
+from noroshi.node.core.spool import Loss, parse_name
 from noroshi.node.daemon.segments import SEGMENT_SIZE, SegmentFiles, Written
 from noroshi.node.daemon.spool import Batch, Limits, Spool, SpoolFailed
 
@@ -39,7 +39,7 @@ async def drain(spool: Spool) -> list[tuple[bytes, int, bytes]]:
 
 
 def segments(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.iterdir() if path.is_file())
+    return sorted(path for path in directory.iterdir() if parse_name(path.name))
 
 
 def test_items_come_back_in_order_after_a_restart(tmp_path: Path) -> None:
@@ -275,6 +275,16 @@ def test_a_full_disk_is_told_to_the_raiser_and_passes(tiny_disk: Path) -> None:
         await spool.close()
         spool = await Spool.open(tiny_disk / "s")
         assert (await spool.append(b"last").safe()) == f"{spool.stream.hex()}-{safe + 2}"
+        old = spool.stream
+        await spool.close()
+        (tiny_disk / "s" / "open").touch()  # killed, and no room for the segment of another stream
+        (tiny_disk / "ballast").write_bytes(bytes(_free(tiny_disk)))
+        spool = await Spool.open(tiny_disk / "s")
+        with pytest.raises(SpoolFailed, match="No space left"):
+            await spool.append(b"no room").safe()
+        (tiny_disk / "ballast").unlink()
+        assert (await spool.append(b"room").safe()) == f"{spool.stream.hex()}-1"
+        assert spool.stream != old
         await spool.close()
 
     run(test)
@@ -346,6 +356,67 @@ def test_what_was_sent_before_it_failed_to_be_safe_uses_its_sequence_up(
     run(test)
 
 
+def test_a_start_that_fails_half_way_uses_no_sequence_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What did not reach the disk may have been taken; the sign of it must outlive a start that comes to nothing."""
+    told: list[Written] = []
+    files = SegmentFiles(tmp_path / "s", bytes(16))
+    files.open()
+    files.write([b"safe"], told.append)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdatasync", _broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            files.write([b"unsafe"], told.append)
+    files.close()
+    with monkeypatch.context() as disk:
+        disk.setattr(SegmentFiles, "_begin", _broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            SegmentFiles(tmp_path / "s", bytes(16)).open()
+    files = SegmentFiles(tmp_path / "s", bytes(16))
+    files.open()
+    files.write([b"another"], told.append)
+    files.close()
+    places = [(written.name.stream, written.first) for written in told]
+    assert [first for _, first in places] == [1, 2, 1]
+    assert len(set(places)) == 3
+
+
+def test_after_a_failure_nothing_is_sent_before_it_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A raiser tries again and again while the disk fails; it must not be taken each time."""
+    files = SegmentFiles(tmp_path / "s", bytes(16))
+    files.open()
+    steps: list[str] = []
+    real = os.fdatasync
+    for works in (False, False, True, True):
+        with monkeypatch.context() as disk, contextlib.suppress(OSError):
+            disk.setattr(os, "fdatasync", lambda file: (real(file), steps.append("synced")) if works else _broken())  # noqa: B023
+            files.write([b"again"], lambda written: steps.append("told"))
+    assert steps == ["told", "synced", "told", "told", "synced"]
+    files.close()
+
+
+def test_what_was_written_last_is_known_by_its_id_after_a_kill(tmp_path: Path) -> None:
+    """It is in another stream than what comes then, and its raiser may ask again."""
+
+    async def test() -> None:
+        spool = await Spool.open(tmp_path / "s")
+        ids = [await spool.append(b"%d" % at).safe() for at in range(3)]
+        await spool.close()
+        for _ in range(2):  # killed, and killed again before anything was written
+            (tmp_path / "s" / "open").touch()
+            again = await Spool.open(tmp_path / "s")
+            assert [(item.body, ticket.id) for item, ticket in again.recovered()] == [
+                (b"%d" % at, known) for at, known in enumerate(ids)
+            ]
+            assert again.stream != spool.stream
+            assert len(segments(tmp_path / "s")) == 2
+            await again.close()
+        last = await Spool.open(tmp_path / "s")
+        assert [body for _, _, body in await drain(last)] == [b"0", b"1", b"2"]
+        await last.close()
+
+    run(test)
+
+
 def test_a_disk_that_hangs_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         spool = await Spool.open(tmp_path / "s")
@@ -392,6 +463,8 @@ def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:
 STEP = st.one_of(
     st.tuples(st.just("write"), st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4)),
     st.tuples(st.just("restart"), st.just([])),
+    st.tuples(st.just("killed"), st.just([])),
+    st.tuples(st.just("killed at the start"), st.just([])),
     st.tuples(st.just("boot"), st.just([])),
     st.tuples(st.just("tear"), st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=1)),
     st.tuples(st.just("unsafe"), st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3)),
@@ -429,7 +502,13 @@ def test_no_sequence_twice_and_nothing_safe_lost(
         if step in ("tear", "half") and not over:
             _tear(segments(directory)[-1], bodies, step == "half", data)
         over = False
-        files.close()
+        files.close() if not step.startswith("killed") else files._detach()
+        if step == "killed at the start":
+            with pytest.MonkeyPatch.context() as disk, contextlib.suppress(OSError):
+                disk.setattr(SegmentFiles, "_begin", _broken)
+                files = SegmentFiles(directory, bytes([boot]) * 16, size=1024)
+                files.open()
+            files._detach()
         boot += step == "boot"
         files = SegmentFiles(directory, bytes([boot]) * 16, size=1024)
         files.open()
@@ -440,6 +519,11 @@ def test_no_sequence_twice_and_nothing_safe_lost(
     assert {key: kept.get(key) for key in safe} == safe
     assert {key: body for key, body in kept.items() if key in told and told[key] != body} == {}
     found.close()
+
+
+def _free(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _keys(written: Written, bodies: list[bytes]) -> dict[tuple[bytes, int], bytes]:
