@@ -192,7 +192,8 @@ class Coordinator:
             self._decline(items)
         elif items or self._is_due():
             self._commit(items)
-        self._checkpoint(idle=not items or self._has_calmed())
+        calmed = self._has_calmed()
+        self._checkpoint(idle=calmed or not items)
         if time.monotonic() >= self._full_until:
             self._look_after()
 
@@ -204,7 +205,9 @@ class Coordinator:
 
     def _has_calmed(self) -> bool:
         """The last delivery under way has just ended, and there is something to do that must not delay the next."""
-        before, self._outstanding = self._outstanding, 0 if self._desk is None else self._desk.outstanding
+        if self._desk is None:
+            return False
+        before, self._outstanding = self._outstanding, self._desk.outstanding
         return before > 0 == self._outstanding and self._writer.wal_size >= CALM_WAL
 
     def _checkpoint(self, idle: bool) -> None:

@@ -220,19 +220,19 @@ class Notifier:
         """It is recorded, and begun the moment that is on the disk. Raises Refused where it cannot be recorded."""
         try:
             await _recorded(self._record.started(job.delivery, ready.begin))
-        except Refused:
+        except Exception:  # and not where it is cancelled: then the thread may be at it
             ready.drop()
             raise
 
     async def _run(self, ready: Ready, delivery: str) -> Outcome:
         """The procedure's outcome; `failed` also at shutdown and for a fault of the procedure itself."""
-        if self._closing:
-            return await ready.stop() or failed(SHUTDOWN)
         run = asyncio.current_task()
         assert run is not None  # noqa: S101 - a delivery is a task
-        self._runs.add(run)  # `close` cancels it while it is in here, and nothing else of it
+        closing = self._closing
+        if not closing:
+            self._runs.add(run)  # `close` cancels it while it is in here, and nothing else of it
         try:
-            return await ready.run()
+            return (await ready.stop() or failed(SHUTDOWN)) if closing else await ready.run()
         except asyncio.CancelledError:
             run.uncancel()
             return failed(SHUTDOWN)

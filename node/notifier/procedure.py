@@ -106,18 +106,18 @@ class Ready:
     def __init__(self, run: Callable[[], Awaitable[Outcome]]) -> None:
         self._run = run
 
-    def begin(self) -> None:
-        """Its record is on the disk: called at once, in the thread that wrote it. Never raises."""
+    begin: Callable[[], None] | None = None
+    """Called as soon as its record is on the disk, in the thread that wrote it; it must not raise."""
 
     async def run(self) -> Outcome:
-        """Deliver within `job.timeout` seconds, after `begin`. Cancelled at shutdown, it first ends what it started."""
+        """Deliver within `job.timeout` seconds, begun already. Cancelled at shutdown, it first ends what it started."""
         return await self._run()
 
     def drop(self) -> None:
         """Nothing was begun, and nothing will be."""
 
     async def stop(self) -> Outcome | None:
-        """Instead of `run`, after `begin`, at shutdown: end what was begun; the outcome where there is one already."""
+        """Instead of `run`, at shutdown: end what was begun; the outcome where there is one already."""
         return None
 
 

@@ -4,7 +4,7 @@ Rules: only programs that `notifier.programs` of node.yaml lists by their exact 
 `wait: exited` is delivered when the program ended with status 0 within the time limit; past it the program's group
 gets TERM, after 2 s KILL. `wait: started` is delivered when it started; it then runs without limit, its output unread.
 At most 64 programs whose end is awaited run at once. A program starts in the thread that recorded it, as soon as that
-is on the disk, so that a burst of them delays no packet.
+is on the disk, so that a burst of them delays no packet; each is followed from its own start on.
 """
 
 from __future__ import annotations
@@ -88,10 +88,12 @@ class Process:
         """End what was started a moment ago; what was only to be started has been, and runs on."""
         if job.wait == "started":
             return await self.follow(job, start)
-        with contextlib.suppress(OSError):  # it was not even started
+        try:
             running = start.child()
-            await running.end()
-            self._let_go(running)
+        except OSError as error:
+            return failed(_cannot_start(error))
+        await running.end()
+        self._let_go(running)
         return None
 
     def close(self) -> None:
@@ -118,8 +120,8 @@ class Process:
         self._read_at[program] = now
 
     def _start(self, job: Job) -> child.Start:
-        output = self._output() if job.wait == "exited" else None
         variables = {**self._base, **environment.variables(job)}
+        output = self._output() if job.wait == "exited" else None
         try:
             return child.Start(_arguments(job), variables, job.payload, self._account, output)
         except BaseException:

@@ -243,7 +243,7 @@ class _Entry(NamedTuple):
     """A line to be written, what to call in the thread that did, and whom to tell."""
 
     line: Line
-    then: Callable[[], object]
+    then: Callable[[], None] | None
     future: asyncio.Future[None]
 
 
@@ -274,7 +274,7 @@ class Record:
         self._term = max(self._term, term)
         await self._write(Term(self._term))
 
-    def started(self, delivery: str, then: Callable[[], object] = lambda: None) -> asyncio.Future[None]:
+    def started(self, delivery: str, then: Callable[[], None] | None = None) -> asyncio.Future[None]:
         """Done when the line is on the disk and `then` has been called: only then may anything be started.
 
         It is called in the thread that wrote the line, and must not raise. OSError: neither was done.
@@ -298,7 +298,7 @@ class Record:
         self._worker.shutdown()
         self._file.close()
 
-    def _write(self, line: Line, then: Callable[[], object] = lambda: None) -> asyncio.Future[None]:
+    def _write(self, line: Line, then: Callable[[], None] | None = None) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._batch.append(_Entry(line, then, future))
         if self._idle.is_set():
@@ -309,12 +309,19 @@ class Record:
     def _flush(self) -> None:
         """Group commit: everything that came during one sync goes into the next."""
         batch, self._batch = self._batch, []
-        self._worker.call(partial(self._commit, batch), partial(self._written, [entry.future for entry in batch]))
+        loop = asyncio.get_running_loop()
+        self._worker.call(partial(self._commit, batch, loop), partial(self._written, [entry.future for entry in batch]))
 
-    def _commit(self, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[_Entry], loop: asyncio.AbstractEventLoop) -> None:
+        """Nobody waits for what others begin: whoever begins nothing is told first, then each once it has begun."""
         self._file.commit([entry.line for entry in batch], now_us())
-        for entry in batch:
-            entry.then()
+        begun = [(entry.then, entry.future) for entry in batch if entry.then is not None]
+        if not begun:
+            return
+        loop.call_soon_threadsafe(_settle, [entry.future for entry in batch if entry.then is None], None)
+        for begin, future in begun:
+            begin()
+            loop.call_soon_threadsafe(_settle, [future], None)
 
     def _written(self, futures: list[asyncio.Future[None]], writing: Done[None]) -> None:
         if self._batch:

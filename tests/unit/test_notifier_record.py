@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -204,6 +205,23 @@ def test_nothing_returns_before_the_disk_has_it(tmp_path: Path) -> None:
 
     data = run(one())
     assert b'"started"' in data and data.index(b'"term":12') < data.index(b'"started"')
+
+
+def test_nobody_waits_for_what_others_begin(tmp_path: Path) -> None:
+    """A start that takes long holds up neither those recorded with it that begin nothing, nor those begun before."""
+
+    async def story() -> None:
+        this, slow = Record(tmp_path), threading.Event()
+        first = this.started("first")  # the next ones share a sync
+        begun = [this.started("quick", lambda: None), this.started("slow", lambda: slow.wait(20) and None)]
+        plain = this.started("plain")
+        await asyncio.wait_for(asyncio.gather(first, plain, begun[0]), 20)
+        assert not begun[1].done()
+        slow.set()
+        await begun[1]
+        await this.close()
+
+    run(story())
 
 
 def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
