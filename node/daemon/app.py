@@ -84,7 +84,8 @@ class Daemon:
         self._failure: BaseException | None = None
         self._raising: set[asyncio.Task[None]] = set()
         self._spools: list[Spool] = []
-        self._logs_hold = False
+        self._logs_hold = True
+        """No line may go to a leader yet."""
         self._monitoring: Monitoring | None = None
         self._expire_at = 0.0
 
@@ -128,7 +129,6 @@ class Daemon:
         )
         self._open_notifier(parts, context, Spools(deferred, lines, outcomes))
         await self._deferring.lines.recall()
-        await self._open_leadership(parts)
         self._sender = Sender(
             events,
             context,
@@ -138,6 +138,7 @@ class Daemon:
             keys=self._keys,
             forgotten=self._say_again,
         )
+        await self._open_leadership(parts)
         self._task(parts, self._sender.run())
         self._task(parts, self._deferring.at_once.run())
         await self._open_logs(parts)
@@ -235,11 +236,15 @@ class Daemon:
         parts.push_async_callback(self._logs.stop)
         deferred = [rule.deferred for rule in self._node.logs] + [rule.deferred for rule in self._node.journals]
         if self._deferring.lines.waiting and not all(deferred):
-            self._logs_hold = True
-            self._task(parts, self._release_logs())
+            self._task(parts, self._flush_deferred())
+        else:
+            self._release_logs()
 
-    async def _release_logs(self) -> None:
+    async def _flush_deferred(self) -> None:
         await self._deferring.lines.flush()
+        self._release_logs()
+
+    def _release_logs(self) -> None:
         self._logs_hold = False
         self._logs.leader_changed(self._leader[0])
 

@@ -101,15 +101,16 @@ class PacketExchange:
     # --- life ------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take the sockets. Raises NoroshiError where this node's endpoint cannot be bound."""
+        """Take this node's endpoint. Raises NoroshiError where it cannot be bound. Nobody is heard before `run`."""
         try:
             self._publisher = sockets.publisher(self._context, self._own.packets, self._keys)
         except zmq.ZMQError as error:
             raise cannot_bind(self._own, error) from error
-        self._subscriptions.open()
 
     async def run(self) -> None:
-        """Send and judge until `stop`. Raises what a callback raised."""
+        """Listen, send and judge until `stop`. Raises what a callback raised."""
+        if not self._stopping:
+            self._subscriptions.open()
         self._due = self._wake_at = time.monotonic()
         while not self._stopping:
             self._wake.clear()

@@ -37,7 +37,7 @@ async def answer(shown: Console, question: str, words: str) -> None:
 @pytest.mark.slow
 def test_a_notification_is_seen_and_acknowledged_by_keys(tmp_path: Path) -> None:
     async def run(running: Cluster) -> None:
-        async with console(running.nodes["a"].config) as shown:
+        async with console(running.nodes["a"].config, (132, 24)) as shown:  # room for whatever this host mounts
             await shown.press("3")
             await shown.until("in front", lambda: isinstance(shown.app.screen, NotificationsScreen))
             await asyncio.to_thread(running.raise_on, "a", "app/orders", "ERROR", "queue is full")

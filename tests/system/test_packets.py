@@ -140,6 +140,23 @@ def test_a_new_leader_is_told_of_at_once_and_not_at_the_next_period() -> None:
     asyncio.run(story())
 
 
+def test_nobody_is_heard_before_there_is_somebody_to_be_told() -> None:
+    """A daemon that starts opens one part after the other, and the others' packets do not wait for the last."""
+
+    async def story() -> None:
+        cluster = cluster_of(2)
+        async with existing(cluster, "db1", "db2") as (first, second):
+            first.exchange.open()
+            second.start()
+            sent = second.exchange.sent
+            await eventually("db2 has sent some packets", lambda: second.exchange.sent > sent + 5)
+            assert first.changes == []
+            first.task = asyncio.create_task(first.exchange.run())
+            await eventually("db1 hears db2", lambda: first.state("db2") is UP)
+
+    asyncio.run(story())
+
+
 def test_three_hear_each_other_a_goodbye_a_silence_and_a_return() -> None:
     async def story() -> None:
         async with running(cluster_of()) as nodes:
