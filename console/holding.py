@@ -12,6 +12,9 @@ from noroshi.console.times import Clockface
 from noroshi.store.silences import Silence, covering_event
 from noroshi.store.views import Holding, NodeState, State
 
+USELESS = "holds nothing back, and the next leader ends it"
+"""Said of what stands in a damaged row."""
+
 
 def in_force(silences: Iterable[Silence], now: int) -> tuple[Silence, ...]:
     """Those that have begun and are not over."""
@@ -33,13 +36,15 @@ def summary(holding: Holding, now: int) -> str:
         (kinds.count("flap"), "flapping", "flapping"),
         (len(kinds) - kinds.count("flap"), "limit reached", "limits reached"),
         (len(planned(holding.silences, now)), "planned", "planned"),
+        (len(holding.damaged), "damaged row", "damaged rows"),
     )
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
 
 
 def state_note(row: State, standing: tuple[Silence, ...]) -> str:
-    """Who has taken it on, and whether nobody is told of it: `ack ann, silenced`; empty for what is good."""
-    parts = [f"ack {row.owner}"] if row.owner else []
+    """Who has taken it on, and whether nobody is told of it: `ack ann, silenced`; empty for what is good and sound."""
+    parts = ["DAMAGED ROW"] if row.damaged else []
+    parts += [f"ack {row.owner}"] if row.owner else []
     if (one := silencing(row, standing)) is not None:
         parts.append("silenced" if one.pattern else "maintenance")
     return ", ".join(parts)
@@ -49,7 +54,7 @@ def silencing(row: State, standing: tuple[Silence, ...]) -> Silence | None:
     """What keeps it from being told; of what is good nobody wants to know."""
     if not standing or severity_of(row.state) is Severity.GOOD:
         return None
-    return covering_event(standing, str(row.event), str(row.node))  # a damaged row may hold anything
+    return covering_event(standing, row.event, row.node)
 
 
 def node_note(node: NodeState, silences: tuple[Silence, ...], now: int, face: Clockface) -> str:

@@ -22,7 +22,7 @@ from noroshi.console.sanitise import escaped_json, visible
 from noroshi.console.severity import Severity, state_mark
 from noroshi.console.times import Clockface, in_range, parse_when
 from noroshi.store.clock import now_us, to_iso
-from noroshi.store.views import Attempt, Event, LogLine, Notification, State
+from noroshi.store.views import Attempt, Event, LogLine, NodeState, Notification, State
 
 DEFAULT_LIMIT = 1000
 
@@ -106,12 +106,32 @@ class Printer:
         return f"\x1b[{sgr}m{text}\x1b[0m" if sgr and self.coloured else text
 
 
+def last_cell(text: str, damaged: str) -> Cell:
+    """The end of a row; where a bad disk has left it, also what stands where it cannot."""
+    return plain("  ".join(filter(None, (text, damage_words(damaged)))))
+
+
+def damage_words(damaged: str) -> str:
+    """Not yet safe; empty for a sound row."""
+    return f"DAMAGED ROW: {damaged}" if damaged else ""
+
+
 # --- JSON (design section 6) --------------------------------------------------------------------------------------
 
 
 def iso(instant: int | None) -> str | None:
     """An instant as every JSON field shows it."""
     return None if instant is None else to_iso(in_range(instant))
+
+
+def damage_json(damaged: str) -> dict[str, Any]:
+    """The field `damaged`, which a sound row lacks."""
+    return {"damaged": damaged} if damaged else {}
+
+
+def node_json(row: NodeState) -> dict[str, Any]:
+    """A node as it was last declared."""
+    return {"node": row.node, "state": row.state, "since": iso(row.since), **damage_json(row.damaged)}
 
 
 def state_json(row: State) -> dict[str, Any]:
@@ -126,6 +146,7 @@ def state_json(row: State) -> dict[str, Any]:
         "count": row.count,
         "observed_at": iso(row.observed_at),
         **({"acknowledged": acknowledged} if row.owner else {}),
+        **damage_json(row.damaged),
     }
 
 
@@ -141,6 +162,7 @@ def event_json(row: Event) -> dict[str, Any]:
         "observed_at": iso(row.observed_at),
         "stored_at": iso(row.stored_at),
         **({"author": row.author} if row.author else {}),
+        **damage_json(row.damaged),
     }
 
 
@@ -153,6 +175,7 @@ def log_json(row: LogLine) -> dict[str, Any]:
         "observed_at": iso(row.observed_at),
         "stored_at": iso(row.stored_at),
         "logged_at": iso(row.logged_at),
+        **damage_json(row.damaged),
     }
 
 
@@ -172,6 +195,7 @@ def notification_json(row: Notification) -> dict[str, Any]:
         "observed_at": iso(row.observed_at),
         "stored_at": iso(row.stored_at),
         "attempts": [_attempt_json(attempt) for attempt in row.attempts],
+        **damage_json(row.damaged),
     }
 
 
@@ -186,6 +210,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "reason": reason_of(attempt),
         "output": attempt.output,
+        **damage_json(attempt.damaged),
     }
 
 
@@ -199,6 +224,8 @@ def print_attempts(printer: Printer, attempts: Sequence[tuple[Attempt, Sequence[
     printer.fit(row for _, row in attempts)
     for attempt, row in attempts:
         printer.rows([row])
+        if attempt.damaged:
+            printer.lines([visible(f"       {damage_words(attempt.damaged)}")])
         printer.lines(f"       {visible(line)}" for line in attempt.output.splitlines())
 
 

@@ -112,7 +112,8 @@ def log(history: Iterable[VersionRow]) -> list[Logged]:
     for row in history:
         new = row.definition and unversioned(row.definition)
         told = describe_change(last.get(row.name), new).splitlines()
-        logged.append(Logged(row.name, row.version, row.author, row.created_at, row.note, tuple(told)))
+        note = "; ".join(filter(None, (row.note, row.damaged and f"DAMAGED ROW: {row.damaged}")))
+        logged.append(Logged(row.name, row.version, row.author, row.created_at, note, tuple(told)))
         last[row.name] = new
     return logged
 

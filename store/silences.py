@@ -21,7 +21,7 @@ _DECLARED = frozenset({"server", "path", "coordinator"})
 
 @dataclass(frozen=True)
 class Silence:
-    """Exactly one of `pattern` and `node` is not empty; instants in microseconds UTC."""
+    """Exactly one of `pattern` and `node` is not empty; instants in microseconds UTC; `damaged` as in sound.py."""
 
     id: int
     pattern: str
@@ -30,6 +30,7 @@ class Silence:
     comment: str
     begun_at: int
     until: int
+    damaged: str = ""
 
     @property
     def holder(self) -> str:

@@ -89,7 +89,7 @@ def version_lines(rows: Iterable[tuple[VersionRow, Logged]], face: Clockface, no
     """The versions, newest first: each a line that can be opened, below it what it changed."""
     lines: list[Line] = []
     for row, logged in rows:
-        note = f"  ({row.note})" if row.note else ""
+        note = f"  ({logged.note})" if logged.note else ""
         when = f"{face.full(row.created_at)}  {age(row.created_at, now):>5}"
         lines.append(Line(visible(f"v{row.version}  {when}  {row.author}{note}"), "other", row))
         lines += [Line(f"    {visible(line)}", "good") for line in logged.lines or ("no change",)]

@@ -25,7 +25,17 @@ PAST = 50
 
 def node_detail(node: NodeState, now: int, face: Clockface, as_of: int | None = None) -> Fields:
     """A node; `as_of` None while somebody watches it."""
-    return [("node", node.node), ("state", _state(node.state, now, face, as_of)), ("since", _at(node.since, now, face))]
+    return [
+        ("node", node.node),
+        ("state", _state(node.state, now, face, as_of)),
+        ("since", _at(node.since, now, face)),
+        *damage(node.damaged),
+    ]
+
+
+def damage(damaged: str) -> Fields:
+    """What stands in the row where it cannot, as a bad disk leaves it; nothing of a sound row."""
+    return [("DAMAGED ROW", damaged)] if damaged else []
 
 
 def silence_detail(covering: Iterable[Silence], face: Clockface) -> Fields:
@@ -49,6 +59,7 @@ def state_detail(row: State, now: int, face: Clockface, as_of: int | None = None
         ("reports", str(row.count)),
         ("supplement", row.supplement or "-"),
         *acknowledged,
+        *damage(row.damaged),
     ]
 
 
@@ -62,6 +73,7 @@ def line_detail(line: LogLine, now: int, face: Clockface) -> Fields:
         ("stored", face.precise(line.stored_at)),
         ("bytes", f"{line.length:,}"),
         ("line", line.line),
+        *damage(line.damaged),
     ]
 
 
@@ -72,6 +84,7 @@ def past(events: tuple[Event, ...], face: Clockface) -> Fields:
     for event in reversed(events):
         about = f"{event.state}  from {event.node}" + (f"  {event.count} reports" if event.count > 1 else "")
         about += f"  {event.supplement}" if event.supplement else ""
+        about += f"  DAMAGED ROW: {event.damaged}" if event.damaged else ""
         fields.append(("", f"{face.full(event.observed_at)}  {about}"))
     return fields
 
@@ -81,8 +94,12 @@ def leaders(terms: tuple[Term, ...], now: int, face: Clockface) -> Fields:
     if not terms:
         return [("", "nobody has led yet")]
     return [
-        (f"term {term.term}", f"{term.node}  since {face.full(term.since)} ({age(term.since, now)} ago)")
+        field
         for term in reversed(terms)
+        for field in (
+            (f"term {term.term}", f"{term.node}  since {face.full(term.since)} ({age(term.since, now)} ago)"),
+            *damage(term.damaged),
+        )
     ]
 
 

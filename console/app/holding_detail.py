@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from textual.message import Message
 
-from noroshi.console.app.detail import Fields
+from noroshi.console.app.detail import Fields, damage
 from noroshi.console.app.messages import DetailRead
-from noroshi.console.holding import in_force, planned
+from noroshi.console.holding import USELESS, in_force, planned
 from noroshi.console.queries import Queries
 from noroshi.console.severity import severity_of
 from noroshi.console.times import Clockface, age
@@ -34,6 +34,7 @@ def holding_detail(found: WholeHolding, now: int, face: Clockface) -> Fields:
         ("BY THEMSELVES", [_hold(row, held, now, face) for row, held in found.holds]),
         ("PLANNED", [_silence(one, now, face) for one in found.silences if one.silence.id in to_come]),
         ("ACKNOWLEDGED", [_acknowledged(one, now, face) for one in found.acknowledged]),
+        ("DAMAGED", [[(name, f"{why}: {USELESS}")] for name, why in found.damaged]),
     )
     fields: Fields = []
     for title, members in groups:
@@ -102,7 +103,7 @@ def _acknowledged(one: Acknowledged, now: int, face: Clockface) -> Fields:
     until = "while that lasts" if by.until is None else f"until {face.short(by.until, now)}"
     why = f": {by.comment}" if by.comment else ""
     when = f"since {face.short(by.created_at, now)} ({age(by.created_at, now)}) {until}; no repeat, no escalation"
-    return [("taken on", f"{one.event} {one.state}  by {by.author}{why}"), ("", when)]
+    return [("taken on", f"{one.event} {one.state}  by {by.author}{why}"), ("", when), *damage(one.damaged)]
 
 
 def holding_job(queries: Queries) -> Iterator[Message]:

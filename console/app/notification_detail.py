@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.message import Message
 
-from noroshi.console.app.detail import Fields
+from noroshi.console.app.detail import Fields, damage
 from noroshi.console.app.messages import DetailRead
 from noroshi.console.app.notification_rows import NOTICES, duration, outcome, took
 from noroshi.console.app.reading import Job
@@ -47,7 +47,7 @@ def _standing(row: Notification, now: int, face: Clockface) -> Fields:
         ("because", NOTICES.get(row.notice, row.notice) + f" ({row.notice})"),
         ("definition", name),
     ]
-    return fields + ([("held back by", row.held_by)] if row.held_by else [])
+    return fields + ([("held back by", row.held_by)] if row.held_by else []) + damage(row.damaged)
 
 
 def _failure(row: Notification, told_by: tuple[tuple[int, str], ...]) -> Fields:
@@ -75,7 +75,8 @@ def _acknowledgement(one: Acknowledgement, face: Clockface) -> Fields:
     until = "while that lasts" if one.until is None else f"until {face.full(one.until)}"
     ended = f"; ended {face.full(one.ended_at)}: {one.reason}" if one.ended_at else ""
     comment = f": {one.comment}" if one.comment else ""
-    return [("acknowledged", f"by {one.author} at {face.full(one.created_at)}, {until}{comment}{ended}")]
+    who = f"by {one.author} at {face.full(one.created_at)}, {until}{comment}{ended}"
+    return [("acknowledged", who), *damage(one.damaged)]
 
 
 def _chain(row: Notification, now: int, face: Clockface) -> Fields:
@@ -93,6 +94,7 @@ def _attempt(attempt: Attempt, now: int, face: Clockface) -> Fields:
         ("", f"{attempt.procedure}{application}"),
         ("", _when(attempt, now, face)),
     ]
+    fields += damage(attempt.damaged)
     if attempt.late:
         fields.append(("later", attempt.late))
     return fields + ([("printed", attempt.output)] if attempt.output.strip() else [])

@@ -54,7 +54,9 @@ def _failed(supplement: str) -> str:
 
 def subject(row: Notification) -> str:
     """Likewise, with why it was told in front where that is not the ordinary reason."""
-    return about(row) if row.notice == "change" else f"{shown(row.notice)}: {about(row)}"
+    why = "" if row.notice == "change" else f"{shown(row.notice)}: "
+    damaged = row.damaged or any(attempt.damaged for attempt in row.attempts)
+    return f"{'[DAMAGED ROW] ' if damaged else ''}{why}{about(row)}"
 
 
 def definition(row: Notification) -> str:

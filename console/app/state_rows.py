@@ -67,7 +67,8 @@ class NodeRow:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return shown(self.node.state), shown(self.node.node), "", shown(self.note)
+        note = ", ".join(filter(None, (self.note, self.node.damaged and "DAMAGED ROW")))
+        return shown(self.node.state), shown(self.node.node), "", shown(note)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 
 from noroshi.console.commands.asking import ask_coordinator, author, duration, lines_of, place
-from noroshi.console.output import Cell, Printer, iso, plain
+from noroshi.console.output import Cell, Printer, damage_json, iso, last_cell, plain
 from noroshi.console.sanitise import visible
 from noroshi.console.times import Clockface
 from noroshi.store import views
@@ -64,7 +64,8 @@ def _rows(found: Iterable[Acknowledged], face: Clockface) -> Iterable[list[Cell]
         until = "while that lasts" if by.until is None else f"until {face.full(by.until)}"
         ended = "" if by.ended_at is None else f"ended {face.full(by.ended_at)}: {by.reason}"
         began = face.full(by.created_at)
-        yield [plain(text) for text in (began, one.event, one.state, by.author, until, ended, by.comment)]
+        front = [plain(text) for text in (began, one.event, one.state, by.author, until, ended)]
+        yield [*front, last_cell(by.comment, one.damaged)]
 
 
 def _json(one: Acknowledged) -> dict[str, object]:
@@ -78,4 +79,5 @@ def _json(one: Acknowledged) -> dict[str, object]:
         "until": iso(by.until),
         "ended_at": iso(by.ended_at),
         "reason": by.reason,
+        **damage_json(one.damaged),
     }

@@ -19,7 +19,6 @@ from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
 from noroshi.store.model import Definition
 from noroshi.store.reader import SharedReader
-from noroshi.store.tables import definitions as table
 from noroshi.store.yamlfile import read_text
 
 
@@ -162,4 +161,4 @@ def _strangers(node: NodeConfig, found: Iterable[Definition]) -> list[str]:
 
 
 def _stored(node: NodeConfig) -> list[Definition]:
-    return SharedReader(Layout(node.shared)).query(table.current)
+    return list(SharedReader(Layout(node.shared)).query(views.definitions_seen)[0])

@@ -11,6 +11,7 @@ from noroshi.console.output import (
     add_output_arguments,
     add_selection_arguments,
     event_json,
+    last_cell,
     plain,
     state_cell,
     when,
@@ -49,5 +50,5 @@ def _row(row: Event, face: Clockface) -> list[Cell]:
         plain(row.event),
         plain(f"from {row.node}" + (f" by {row.author}" if row.author else "")),
         Cell(f"{row.count}x"),
-        plain(row.supplement),
+        last_cell(row.supplement, row.damaged),
     ]

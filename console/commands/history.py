@@ -11,6 +11,7 @@ from noroshi.console.output import (
     add_output_arguments,
     add_selection_arguments,
     application_text,
+    damage_words,
     notification_json,
     plain,
     print_attempts,
@@ -52,6 +53,8 @@ def _print(printer: Printer, rows: tuple[Notification, ...], face: Clockface) ->
         why = "" if row.notice == "change" else f" {row.notice}"
         what = visible(f"{row.id} {name}{why}  {status}")
         printer.heading(f"{face.precise(row.created_at)}  {what}  {about(row)}")
+        if row.damaged:
+            printer.lines([visible(f"  {damage_words(row.damaged)}")])
         print_attempts(printer, [(attempt, _attempt(attempt)) for attempt in row.attempts])
 
 

@@ -16,6 +16,7 @@ from noroshi.console.output import (
     Printer,
     add_output_arguments,
     add_selection_arguments,
+    last_cell,
     log_json,
     plain,
     when,
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _row(line: LogLine, face: Clockface) -> list[Cell]:
-    return [Cell(face.precise(line.time)), plain(line.node), plain(line.source), plain(line.line)]
+    return [Cell(face.precise(line.time)), plain(line.node), plain(line.source), last_cell(line.line, line.damaged)]
 
 
 class Progress:

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from noroshi.console.commands.asking import Place, ask_coordinator, author, duration, lines_of, place
-from noroshi.console.output import Cell, Printer, iso, plain
+from noroshi.console.holding import USELESS
+from noroshi.console.output import Cell, Printer, damage_json, iso, last_cell, plain
 from noroshi.console.sanitise import visible
 from noroshi.store import views
 from noroshi.store.clock import now_us, to_iso
@@ -82,13 +83,15 @@ def _list(arguments: argparse.Namespace) -> int:
     reader, printer = place(arguments.config).reader, Printer(sys.stdout)
     past = reader.query(views.past_silences) if arguments.all else ()
     found = reader.query(lambda c: [(one, views.covered(c, one)) for one in views.silences(c, now_us())])
+    damaged = reader.query(views.damaged_silences)
     if arguments.json:
         printer.json(_past_json(one) for one in past)
         printer.json(_json(one, [row.event for row in rows]) for one, rows in found)
+        printer.json(_json(one, []) for one in damaged)
     else:
-        ended = [_row(one.silence, f"ended {to_iso(one.ended_at)} {_ended_by(one)}") for one in past]
+        ended = [_row(one.silence, f"ended {to_iso(one.ended_at)} {_ended_by(one)}", one.damaged) for one in past]
         standing = [_row(one, _covers(one, len(rows))) for one, rows in found]
-        printer.rows([*ended, *standing])
+        printer.rows([*ended, *standing, *(_row(one, USELESS, one.damaged) for one in damaged)])
     printer.flush()
     return 0
 
@@ -102,14 +105,14 @@ def _covers(one: Silence, states: int) -> str:
     return (f"begins {to_iso(one.begun_at)}, " if planned else "") + f"covers {counted(states, 'state')}"
 
 
-def _row(one: Silence, how: str) -> list[Cell]:
+def _row(one: Silence, how: str, damaged: str = "") -> list[Cell]:
     return [
         plain(one.id),
         plain(one.pattern or f"maintenance of {one.node}"),
         plain(f"until {to_iso(one.until)}"),
         plain(one.author),
         plain(how),
-        plain(one.comment),
+        last_cell(one.comment, damaged),
     ]
 
 
@@ -123,11 +126,13 @@ def _json(one: Silence, covers: list[str]) -> dict[str, object]:
         "since": iso(one.begun_at),
         "until": iso(one.until),
         "covers": covers,
+        **damage_json(one.damaged),
     }
 
 
 def _past_json(one: views.PastSilence) -> dict[str, object]:
-    return {**_json(one.silence, []), "ended_at": iso(one.ended_at), "ended_by": one.by or None}
+    ended = {"ended_at": iso(one.ended_at), "ended_by": one.by or None}
+    return {**_json(one.silence, []), **ended, **damage_json(one.damaged)}
 
 
 def _remove(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,18 @@ from itertools import groupby
 from typing import Any
 
 from noroshi.console.holding import in_force, node_note, silencing, summary
-from noroshi.console.output import Cell, Printer, add_output_arguments, iso, plain, state_cell, state_json
+from noroshi.console.output import (
+    Cell,
+    Printer,
+    add_output_arguments,
+    damage_json,
+    iso,
+    last_cell,
+    node_json,
+    plain,
+    state_cell,
+    state_json,
+)
 from noroshi.console.queries import WHY_UNHEARD, Leadership, Queries, Status, open_queries
 from noroshi.console.sanitise import visible
 from noroshi.console.severity import severity_of
@@ -51,7 +62,7 @@ def status_json(status: Status) -> dict[str, Any]:
     return {
         "cluster": status.cluster,
         "coordinator": leader and {"node": leader.node, "term": leader.term, "since": iso(leader.since)},
-        "nodes": [{"node": row.node, "state": row.state, "since": iso(row.since)} for row in status.nodes],
+        "nodes": [node_json(row) for row in status.nodes],
         "states": [state_json(row) for row in status.states],
     }
 
@@ -84,7 +95,7 @@ def print_status(printer: Printer, status: Status, now: int, face: Clockface, un
             state_cell(row.state, unwatched),
             plain(row.node),
             Cell(_since(row.since, now, face)),
-            plain(node_note(row, silences, now, face)),
+            last_cell(node_note(row, silences, now, face), row.damaged),
         ]
         for row in worst_first
     )
@@ -125,7 +136,7 @@ def _state_row(row: State, now: int, face: Clockface, unwatched: str, standing: 
         Cell(f"{row.count}x"),
         plain(_taken_on(row, face)),
         plain(_kept_back(row, standing, now, face)),
-        plain(row.supplement),
+        last_cell(row.supplement, row.damaged),
     ]
 
 
@@ -147,7 +158,11 @@ def _kept_back(row: State, standing: tuple[Silence, ...], now: int, face: Clockf
 
 def _print_terms(printer: Printer, terms: tuple[Term, ...], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        printer.json({"term": row.term, "node": row.node, "since": iso(row.since)} for row in terms)
+        printer.json(
+            {"term": row.term, "node": row.node, "since": iso(row.since), **damage_json(row.damaged)} for row in terms
+        )
         return
     face = Clockface(arguments.local)
-    printer.rows([plain(row.term), plain(row.node), Cell(f"since {face.full(row.since)}")] for row in terms)
+    printer.rows(
+        [plain(row.term), plain(row.node), last_cell(f"since {face.full(row.since)}", row.damaged)] for row in terms
+    )

@@ -19,13 +19,15 @@ import msgspec
 
 from noroshi.store import model
 from noroshi.store.model import Definition
+from noroshi.store.sound import made
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version; `definition` None where it removes, or cannot be read: then the note says so."""
+    """One version; `definition` None where it removes, or cannot be read: then the note says so; `damaged` as in
+    sound.py."""
 
     name: str
     version: int
@@ -33,6 +35,7 @@ class VersionRow:
     author: str
     created_at: int
     note: str
+    damaged: str = ""
 
 
 def current(connection: apsw.Connection) -> list[Definition]:
@@ -99,7 +102,8 @@ def add_version(
 
 def _row(name: str, version: int, body: bytes | None, author: str, created_at: int, note: str) -> VersionRow:
     definition, why = _decoded(body, version)
-    return VersionRow(name, version, definition, author, created_at, f"cannot be read: {why}" if why else note)
+    note = f"cannot be read: {why}" if why else note
+    return made(VersionRow, (name, version, definition, author, created_at, note))
 
 
 def _decoded(body: bytes | None, version: int) -> tuple[Definition | None, str]:

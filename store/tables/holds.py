@@ -10,7 +10,7 @@ import apsw
 @dataclass(frozen=True)
 class HoldRow:
     """One that stands. kind: flap (of a definition and an event), limit (of a definition), overall (of neither);
-    `until` microseconds UTC, None where it depends on what happens."""
+    `until` microseconds UTC, None where it depends on what happens; `damaged` as in sound.py."""
 
     id: int
     kind: str
@@ -18,6 +18,7 @@ class HoldRow:
     event: str
     since: int
     until: int | None
+    damaged: str = ""
 
     @property
     def holder(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import apsw
 
 from noroshi.store.matching import NamePattern
+from noroshi.store.sound import all_made, rows
 
 ALL = "**"
 
@@ -16,7 +17,7 @@ ALL = "**"
 class Event:
     """One event of the history; `count` includes the reports held back at S4-3.
 
-    `author` is the operator who declared it, empty for what a node saw.
+    `author` is the operator who declared it, empty for what a node saw; `damaged` as in sound.py.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Event:
     observed_at: int
     stored_at: int
     author: str = ""
+    damaged: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ def events(connection: apsw.Connection, which: EventFilter, limit: int) -> tuple
     conditions, bindings = _conditions(connection, which)
     timed = which.since is not None or which.until is not None
     order = "e.observed_at DESC, e.id DESC" if timed else "e.id DESC"
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM events e JOIN nodes n ON n.id = e.node"  # noqa: S608 - fixed text, values are bound
+    found = rows(
+        connection,
+        f"SELECT {_COLUMNS} FROM events e LEFT JOIN nodes n ON n.id = e.node"  # noqa: S608 - fixed text, values are bound
         f" WHERE {conditions} ORDER BY {order} LIMIT ?",
         (*bindings, limit),
     )
-    return tuple(sorted((Event(*row) for row in rows), key=lambda event: event.id))
+    return tuple(sorted(all_made(Event, found), key=lambda event: event.id))
 
 
 def _conditions(connection: apsw.Connection, which: EventFilter) -> tuple[str, list[str | int]]:
@@ -89,4 +92,4 @@ def names_matching(connection: apsw.Connection, pattern: str) -> list[str]:
     if "*" not in pattern:
         return [pattern]
     wanted = NamePattern(pattern)
-    return [name for (name,) in connection.execute(_NAMES) if wanted.matches(name)]
+    return [name for (name,) in rows(connection, _NAMES) if isinstance(name, str) and wanted.matches(name)]

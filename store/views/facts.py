@@ -12,11 +12,14 @@ from noroshi.store.damping import Window
 from noroshi.store.explain import Facts, Keeping, TakenOn
 from noroshi.store.matching import NamePattern
 from noroshi.store.model import Definition, Destination, Flap, Limit
-from noroshi.store.tables import definitions, holds, nodes, troubles
+from noroshi.store.sound import forgiving
+from noroshi.store.tables import definitions, holds, troubles
 from noroshi.store.tables.events import state_of
 from noroshi.store.tables.holds import HoldRow
 from noroshi.store.tables.troubles import HeardRow
+from noroshi.store.views.holding import standing_holds
 from noroshi.store.views.operating import silences
+from noroshi.store.views.states import node_states
 
 Key = tuple[str, str]
 """Definition or empty for all of them, event or empty for any."""
@@ -35,13 +38,14 @@ def facts(
 
     `event` None for a line, `overall` the cluster's own limit, `instead` definitions to be taken for those in force.
     """
+    connection = forgiving(connection)
     row = None if event is None else state_of(connection, event)
     current = tuple(definitions.current(connection)) if instead is None else instead
     concerned = [one for one in current if _may_concern(one, event)]
     return Facts(
         definitions=current,
-        current=None if row is None else (row.state, row.supplement),
-        nodes={node.name: node.state for node in nodes.nodes(connection)},
+        current=None if row is None else (str(row.state), str(row.supplement)),
+        nodes={node.node: node.state for node in node_states(connection)},
         members=frozenset(members),
         silences=tuple(one for one in silences(connection, now) if one.begun_at <= now),
         own=own,
@@ -61,7 +65,7 @@ def _held(
     """What stands, and what the next one would be one too many for, as `Facts.held`."""
     standing = {
         (row.kind, row.definition, row.event): row
-        for row in holds.standing(connection)
+        for row in standing_holds(connection)
         if row.until is None or row.until > now
     }
     held: dict[Key, Keeping] = {}
@@ -101,7 +105,7 @@ def _limited(what: str, limit: Limit, row: HoldRow | None, now: int) -> Keeping:
 
 def _acknowledged(connection: apsw.Connection, event: str, now: int) -> TakenOn | None:
     rows = (row for row in troubles.acknowledgements(connection) if row.event == event)
-    standing = (row for row in rows if row.until is None or row.until > now)
+    standing = (row for row in rows if row.until is None or (isinstance(row.until, int) and row.until > now))
     return next((TakenOn(row.state, row.author, row.comment, row.until) for row in standing), None)
 
 

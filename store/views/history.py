@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 
 from noroshi.store.model import Destination
+from noroshi.store.sound import all_made, made, rows
 from noroshi.store.tables import definitions
 from noroshi.store.views.pages import UNCUT, Bounds, as_text, cut_to
 
@@ -21,7 +22,8 @@ from noroshi.store.views.pages import UNCUT, Bounds, as_text, cut_to
 class Attempt:
     """One attempt; `outcome` and `ended_at` None while it is under way; `application` as stored, JSON.
 
-    `late` is what the node answered after the attempt had ended without it (S5), empty for nothing.
+    `late` is what the node answered after the attempt had ended without it (S5), empty for nothing; `damaged` as in
+    sound.py.
     """
 
     priority: int
@@ -34,6 +36,7 @@ class Attempt:
     reason: str
     output: str
     late: str = ""
+    damaged: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Notification:
 
     What it told of may be gone (retention): then those are None. `failure_of` is the id of the notification whose
     failure this one tells; `notice` is why it was begun, as in node/core/subject.py; `held_by` what held it back;
-    `log_id` the line in the log; `owner` who has acknowledged the event and state it told of, while that stands.
+    `log_id` the line in the log; `owner` who has acknowledged the event and state it told of, while that stands;
+    `damaged` as in sound.py.
     """
 
     id: int
@@ -69,6 +73,7 @@ class Notification:
     log_id: int | None = None
     attempts: tuple[Attempt, ...] = ()
     owner: str = ""
+    damaged: str = ""
 
     @property
     def is_finished(self) -> bool:
@@ -78,7 +83,10 @@ class Notification:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """Who took on what a notification told of; `until` None: as long as that lasts. `reason`: why it ended."""
+    """Who took on what a notification told of; `until` None: as long as that lasts. `reason`: why it ended.
+
+    `damaged` as in sound.py.
+    """
 
     author: str
     comment: str
@@ -86,6 +94,7 @@ class Acknowledgement:
     until: int | None
     ended_at: int | None
     reason: str
+    damaged: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,9 @@ SELECT o.id, o.definition, o.version, o.status, o.reason, o.failure_of, o.create
   e.category, e.event, e.state, {supplement}, s.name, {line}, coalesce(en.name, ln.name),
   coalesce(e.observed_at, l.observed_at), coalesce(e.stored_at, l.stored_at), o.notice, o.held_by, o.log_id
 """
+
+_CUT = (11, 13)
+"""Where the supplement and the line stand in that."""
 
 FROM = """
 FROM notifications o
@@ -179,8 +191,8 @@ def notifications_numbered(connection: apsw.Connection, numbers: Iterable[int]) 
 def notification_page(connection: apsw.Connection, numbers: Iterable[int], cut: int) -> tuple[Notification, ...]:
     """As `notifications_numbered`, for a list: texts cut to `cut` bytes, nothing of what programs printed."""
     found = _with_attempts(connection, _numbered(connection, numbers, cut), "''")
-    owners = dict(connection.execute(_OWNERS, (json.dumps([row.id for row in found]),)))
-    return tuple(replace(row, owner=owners[row.id]) if row.id in owners else row for row in found)
+    owners = dict(rows(connection, _OWNERS, (json.dumps([row.id for row in found]),)))
+    return tuple(replace(row, owner=str(owners[row.id])) if row.id in owners else row for row in found)
 
 
 def whole_notification(connection: apsw.Connection, number: int) -> WholeNotification | None:
@@ -188,28 +200,31 @@ def whole_notification(connection: apsw.Connection, number: int) -> WholeNotific
     found = notifications_numbered(connection, [number])
     if not found:
         return None
-    acknowledged = tuple(Acknowledgement(*row) for row in connection.execute(_ACKNOWLEDGED, (number,)))
-    told_by = tuple((int(row[0]), str(row[1])) for row in connection.execute(_TOLD_BY, (number,)))
+    acknowledged = all_made(Acknowledgement, rows(connection, _ACKNOWLEDGED, (number,)))
+    told_by = tuple((int(row[0]), str(row[1])) for row in rows(connection, _TOLD_BY, (number,)))
     return WholeNotification(found[0], acknowledged, told_by, _to_come(connection, number))
 
 
 def _to_come(connection: apsw.Connection, number: int) -> tuple[Destination, ...]:
-    for name, version, reached in connection.execute(_TO_COME, (number,)):
+    for name, version, reached in rows(connection, _TO_COME, (number,)):
         definition = definitions.at_version(connection, name, version)
         ordered = sorted(definition.notify if definition else (), key=lambda one: one.priority)
-        return tuple(one for one in ordered if one.priority > reached)
+        return tuple(one for one in ordered if not isinstance(reached, int) or one.priority > reached)
     return ()
 
 
 def _select(connection: apsw.Connection, where: str, bindings: tuple[object, ...], cut: int) -> list[Notification]:
     columns = _SELECT.format(supplement=cut_to("e.supplement", cut), line=cut_to("l.line", cut))
-    return [_notification(*row) for row in connection.execute(columns + FROM + where, bindings)]
+    return [_notification(row, cut) for row in rows(connection, columns + FROM + where, bindings)]
 
 
-def _notification(*row: Any) -> Notification:
+def _notification(row: tuple[Any, ...], cut: int) -> Notification:
     """As `_SELECT` gives it; what was cut comes as bytes."""
-    values: list[Any] = [as_text(value) if isinstance(value, bytes) else value for value in row]
-    return Notification(*values)
+    values = list(row)
+    for at in _CUT:
+        if isinstance(values[at], bytes) and len(values[at]) == cut:
+            values[at] = as_text(values[at])
+    return made(Notification, values)
 
 
 def _numbered(connection: apsw.Connection, numbers: Iterable[int], cut: int) -> list[Notification]:
@@ -228,6 +243,6 @@ def _with_attempts(
 def _attempts(connection: apsw.Connection, numbers: Iterable[int], output: str) -> dict[int, list[Attempt]]:
     found: dict[int, list[Attempt]] = {}
     statement = _ATTEMPTS.format(output=output)
-    for number, *attempt in connection.execute(statement, (json.dumps(list(numbers)),)):
-        found.setdefault(number, []).append(Attempt(*attempt))
+    for number, *attempt in rows(connection, statement, (json.dumps(list(numbers)),)):
+        found.setdefault(number, []).append(made(Attempt, attempt))
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 
 from noroshi.store.matching import NamePattern
+from noroshi.store.sound import rows
 from noroshi.store.views.events import names_matching
 from noroshi.store.views.history import FROM
 from noroshi.store.views.pages import Bounds, stretch
@@ -123,8 +124,8 @@ def scan_history(
         f"SELECT o.id {FROM} WHERE o.id BETWEEN ? AND ? AND {condition}"
         f" ORDER BY o.id {'DESC' if backward else ''} LIMIT ?"
     )
-    rows = connection.execute(statement, (ahead.low, ahead.high, *bindings, limit))
-    ids = [int(number) for (number,) in rows]
+    found = connection.execute(statement, (ahead.low, ahead.high, *bindings, limit))
+    ids = [int(number) for (number,) in found]
     reached = ids[-1] if len(ids) == limit else ahead.far_end
     unfinished = _unfinished(connection, *((reached, ahead.high) if backward else (ahead.low, reached)))
     return HistoryStep(tuple(sorted(ids)), reached, ahead.is_last(reached), unfinished)
@@ -143,12 +144,12 @@ def still_matching(
 
 
 def _unfinished(connection: apsw.Connection, low: int, high: int) -> tuple[int, ...]:
-    rows = connection.execute(
+    found = connection.execute(
         "SELECT id FROM notifications WHERE status = 'pending' AND id BETWEEN ?1 AND ?2"
         " UNION SELECT notification FROM attempts WHERE outcome IS NULL AND notification BETWEEN ?1 AND ?2",
         (low, high),
     )
-    return tuple(sorted(int(number) for (number,) in rows))
+    return tuple(sorted(int(number) for (number,) in found))
 
 
 def _condition(connection: apsw.Connection, which: HistorySearch) -> tuple[str, list[Any]]:
@@ -185,4 +186,4 @@ def _matching(connection: apsw.Connection, statement: str, pattern: str) -> list
     wanted = NamePattern(pattern)
     if wanted.is_literal:
         return [pattern]
-    return [name for (name,) in connection.execute(statement) if wanted.matches(name)]
+    return [name for (name,) in rows(connection, statement) if isinstance(name, str) and wanted.matches(name)]

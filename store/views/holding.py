@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import apsw
 
 from noroshi.store.silences import Silence
+from noroshi.store.sound import forgiving, made
 from noroshi.store.tables import holds
 from noroshi.store.tables.holds import HoldRow
 from noroshi.store.views.operating import (
@@ -15,6 +16,7 @@ from noroshi.store.views.operating import (
     acknowledgements,
     covered,
     covered_sources,
+    damaged_silences,
     silences,
 )
 
@@ -26,10 +28,14 @@ COUNTED = 10_000
 
 @dataclass(frozen=True)
 class Holding:
-    """`silences`, those of nodes (maintenance) too, that stand or are to begin; `holds` for flapping and limits."""
+    """`silences`, those of nodes (maintenance) too, that stand or are to begin; `holds` for flapping and limits.
+
+    `damaged`: silences and holds by whose rows nothing goes, until the next leader ends them; what is wrong with each.
+    """
 
     silences: tuple[Silence, ...] = ()
     holds: tuple[HoldRow, ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,17 +67,32 @@ class WholeHolding:
     silences: tuple[WholeSilence, ...]
     holds: tuple[tuple[HoldRow, Held], ...]
     acknowledged: tuple[Acknowledged, ...]
+    damaged: tuple[tuple[str, str], ...] = ()
 
 
 def holding(connection: apsw.Connection, now: int) -> Holding:
     """At `now`, microseconds UTC."""
-    standing = tuple(row for row in holds.standing(connection) if _is_whole(row))
-    return Holding(silences(connection, now), standing)
+    standing = _standing(connection)
+    damaged = [(f"silence {one.id}", one.damaged) for one in damaged_silences(connection)]
+    damaged += [(f"hold {row.id}", row.damaged) for row in standing if row.damaged]
+    return Holding(silences(connection, now), _sound(standing), tuple(damaged))
 
 
-def _is_whole(row: HoldRow) -> bool:
-    """Not one that a bad disk has left."""
-    return row.kind in KINDS and isinstance(row.since, int) and isinstance(row.until, int | None)
+def standing_holds(connection: apsw.Connection) -> tuple[HoldRow, ...]:
+    """Those that have not ended, oldest first; no damaged row."""
+    return _sound(_standing(connection))
+
+
+def _sound(found: tuple[HoldRow, ...]) -> tuple[HoldRow, ...]:
+    return tuple(row for row in found if not row.damaged)
+
+
+def _standing(connection: apsw.Connection) -> tuple[HoldRow, ...]:
+    return tuple(_judged(made(HoldRow, astuple(row)[:-1])) for row in holds.standing(forgiving(connection)))
+
+
+def _judged(row: HoldRow) -> HoldRow:
+    return row if row.damaged or row.kind in KINDS else replace(row, damaged=f"kind is {row.kind!r}")
 
 
 def whole_holding(connection: apsw.Connection, now: int) -> WholeHolding:
@@ -81,12 +102,13 @@ def whole_holding(connection: apsw.Connection, now: int) -> WholeHolding:
         tuple(_whole(connection, one) for one in found.silences),
         tuple((row, held_back(connection, row.holder)) for row in found.holds),
         acknowledgements(connection, ended=False),
+        found.damaged,
     )
 
 
 def held_back(connection: apsw.Connection, holder: str, most: int = COUNTED) -> Held:
     """What stands in the history as held by `holder`; of more than `most` the newest."""
-    rows = holds.held(connection, holder, most + 1)
+    rows = holds.held(forgiving(connection), holder, most + 1)
     total = sum(count for _, _, count in rows)
     return Held(tuple(sorted(rows, key=lambda row: (-row[2], row[1], row[0]))), total > most)
 

@@ -14,13 +14,14 @@ from typing import Any
 import apsw
 import msgspec
 
+from noroshi.store.sound import each, made
 from noroshi.store.views.pages import UNCUT, Bounds, as_text, cut_to
 
 
-class LogLine(msgspec.Struct, frozen=True, gc=False):
+class LogLine(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line; ids are in order of arrival and, per source, in file order. `length` in bytes of UTF-8.
 
-    `logged_at`: the time the line itself gives, None where it gives none.
+    `logged_at`: the time the line itself gives, None where it gives none; `damaged` as in sound.py.
     A Struct for the reason that `State` is one (states.py).
     """
 
@@ -32,6 +33,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     line: str
     length: int
     logged_at: int | None = None
+    damaged: str = ""
 
     @property
     def time(self) -> int:
@@ -94,8 +96,8 @@ def log_id_at(connection: apsw.Connection, instant: int) -> int | None:
 
 
 _OUTER = """
-SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, {line}, octet_length(l.line), l.logged_at
-FROM ({inner}) l CROSS JOIN sources s ON s.id = l.source CROSS JOIN nodes n ON n.id = s.node
+SELECT l.id, n.name, s.name, l.observed_at, l.stored_at, {line}, coalesce(octet_length(l.line), 0), l.logged_at
+FROM ({inner}) l LEFT JOIN sources s ON s.id = l.source LEFT JOIN nodes n ON n.id = s.node
 """
 
 
@@ -107,18 +109,14 @@ def select(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut
 def stream(connection: apsw.Connection, inner: str, bindings: Sequence[Any], cut: int) -> Iterator[LogLine]:
     """As `select`, one by one, for who stops early."""
     statement = _OUTER.format(line=cut_to("l.line", cut), inner=inner)
-    for row in connection.execute(statement, bindings):
-        yield _line(*row)
+    for row in each(connection, statement, bindings):
+        try:
+            yield msgspec.convert(row, LogLine)
+        except msgspec.ValidationError:  # it was cut, or is damaged
+            yield _line(row, cut)
 
 
-def _line(  # the columns of _OUTER
-    number: int,
-    node: str,
-    source: str,
-    observed_at: int,
-    stored_at: int,
-    line: str | bytes,
-    length: int,
-    logged_at: int | None,
-) -> LogLine:
-    return LogLine(number, node, source, observed_at, stored_at, as_text(line), length, logged_at)
+def _line(row: tuple[Any, ...], cut: int) -> LogLine:
+    *front, line, length, logged_at = row
+    is_cut = isinstance(line, bytes) and isinstance(length, int) and length > cut
+    return made(LogLine, (*front, as_text(line) if is_cut else line, length, logged_at))

@@ -5,6 +5,7 @@ Cutting works on bytes, since SQLite's own text functions end at a NUL.
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 UNCUT = 2**31 - 1
@@ -55,5 +56,7 @@ def cut_to(column: str, cut: int) -> str:
 
 
 def as_text(value: str | bytes) -> str:
-    """A column that may have been cut: without the half of a character at its end."""
-    return value if isinstance(value, str) else value.decode("utf-8", errors="ignore")
+    """A column that may have been cut: without the half of a character at its end; what else is no UTF-8 is escaped."""
+    if isinstance(value, str):
+        return value
+    return codecs.getincrementaldecoder("utf-8")(errors="backslashreplace").decode(value)

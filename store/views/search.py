@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 
 from noroshi.store.matching import NamePattern
+from noroshi.store.sound import rows
 from noroshi.store.views.logs import LogFilter, LogLine, log_bounds, stream
 from noroshi.store.views.pages import UNCUT, stretch
 
@@ -132,8 +133,8 @@ def _condition(connection: apsw.Connection, which: LogFilter) -> tuple[str, list
 
 def _sources(connection: apsw.Connection, which: LogFilter) -> list[int]:
     node, source = NamePattern(which.node), NamePattern(which.source)
-    rows = connection.execute("SELECT s.id, n.name, s.name FROM sources s JOIN nodes n ON n.id = s.node")
-    return [number for number, on, name in rows if node.matches(on) and source.matches(name)]
+    found = rows(connection, "SELECT s.id, n.name, s.name FROM sources s JOIN nodes n ON n.id = s.node")
+    return [number for number, on, name in found if node.matches(str(on)) and source.matches(str(name))]
 
 
 def fold(text: str) -> str:

@@ -125,8 +125,11 @@ def test_a_reader_names_it(there: Coordinating) -> None:
     there.event("app/x", "ERROR", "it's broken")
     there.query(lambda c: c.execute("UPDATE events SET supplement = CAST(x'6fff6b' AS TEXT)").fetchall())
     there.close()
+    reader = SharedReader(there.layout)
     with pytest.raises(ReadFailed, match="no UTF-8"):
-        SharedReader(there.layout).query(lambda c: views.events(c, views.EventFilter(), 10))
+        reader.query(lambda c: c.execute("SELECT supplement FROM events").fetchall())
+    found = reader.query(lambda c: views.events(c, views.EventFilter(event="app/x"), 10))
+    assert [(row.supplement, row.damaged) for row in found] == [("o\\xffk", "supplement is b'o\\xffk'")]
 
 
 def test_a_plan_and_the_story_of_a_loss(there: Coordinating) -> None:

@@ -16,7 +16,7 @@ from noroshi.console.app.state_rows import NodeRow, Rows, StateRow, build, shown
 from noroshi.console.app.widgets.line_view import LineView
 from noroshi.console.app.widgets.state_table import StateTable
 from noroshi.console.holding import in_force
-from noroshi.console.output import iso, state_json
+from noroshi.console.output import node_json, state_json
 from noroshi.console.queries import Picture, Status
 from noroshi.console.sanitise import escaped_json
 from noroshi.console.severity import Severity, severity_of
@@ -185,9 +185,7 @@ class StatusScreen(FilteredScreen):
         if as_json and isinstance(row, StateRow):
             self.console.copy(escaped_json(json.dumps(state_json(row.row), ensure_ascii=False)))
         elif as_json and isinstance(row, NodeRow):
-            node = row.node
-            value = {"node": node.node, "state": node.state, "since": iso(node.since)}
-            self.console.copy(escaped_json(json.dumps(value, ensure_ascii=False)))
+            self.console.copy(escaped_json(json.dumps(node_json(row.node), ensure_ascii=False)))
         elif self.table.cursor is not None:
             self.console.copy(" ".join(self.table.row(self.table.cursor).plain.split()))
         else:

@@ -26,7 +26,7 @@ class LogView(PagedView[LogLine]):
 
     def text_of(self, row: LogLine) -> Text:
         text = self.highlight(Text(visible(row.line)))
-        return Text().append(_size_of_cut(row), self.style_of("muted")).append_text(text)
+        return Text().append(_before(row), self.style_of("muted")).append_text(text)
 
     def strip_of(self, at: int, width: int) -> Strip:
         """Time, node and source stay; the line moves sideways behind them."""
@@ -79,12 +79,13 @@ class LogView(PagedView[LogLine]):
     def measure(self, row: LogLine) -> None:
         node, source = self._widths
         self._widths = max(node, cell_len(visible(row.node))), max(source, cell_len(visible(row.source)))
-        self._widest = max(self._widest, cell_len(_size_of_cut(row) + visible(row.line)) + self.origin_width)
+        self._widest = max(self._widest, cell_len(_before(row) + visible(row.line)) + self.origin_width)
 
 
-def _size_of_cut(line: LogLine) -> str:
-    """Before a line that is shown cut: how long it is. Enter shows all of it."""
-    return f"[{line.length:,} bytes] " if is_cut(line) else ""
+def _before(line: LogLine) -> str:
+    """Before a line that is shown cut: how long it is; before one whose row is damaged: that. Enter shows all of it."""
+    size = f"[{line.length:,} bytes] " if is_cut(line) else ""
+    return f"[DAMAGED ROW] {size}" if line.damaged else size
 
 
 def is_cut(line: LogLine) -> bool:
