@@ -20,11 +20,17 @@ from rich.cells import cell_len
 
 from noroshi.console.sanitise import escaped_json, visible
 from noroshi.console.severity import Severity, state_mark
+from noroshi.console.signs import PLAIN, is_unicode
 from noroshi.console.times import Clockface, in_range, parse_when
 from noroshi.store.clock import now_us, to_iso
 from noroshi.store.views import Attempt, Event, LogLine, NodeState, Notification, State
 
 DEFAULT_LIMIT = 1000
+MOST = 10**9
+"""Rows that can be asked for at once."""
+
+WIDEST = 60
+"""Cells of a column at most: one name of 200 characters moves no other row."""
 
 _COLOURS = {Severity.CRITICAL: "1;7;35", Severity.DEGRADED: "1;33", Severity.OTHER: "1"}
 _HEADING = "1"
@@ -57,8 +63,7 @@ class Printer:
         self._stream = stream
         self._widths: list[int] = []
         self.coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        encoding = (stream.encoding or "ascii").lower().replace("-", "")
-        self._ascii = encoding != "utf8"
+        self._ascii = not is_unicode(stream.encoding)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
@@ -79,17 +84,18 @@ class Printer:
         self.lines(self._row(row) for row in kept)
 
     def fit(self, rows: Iterable[Sequence[Cell]]) -> None:
-        """Make the columns wide enough for rows that follow one by one."""
+        """Make the columns wide enough for rows that follow one by one; what is longer than WIDEST stands out alone."""
         for row in rows:
             self._widths += [0] * (len(row) - len(self._widths))
             for at, cell in enumerate(row):
-                self._widths[at] = max(self._widths[at], cell_len(cell.text))
+                width = cell_len(cell.text)
+                self._widths[at] = max(self._widths[at], width if width <= WIDEST else 0)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Lines as they are; the caller has made them safe."""
         text = "".join(f"{line}\n" for line in lines)
         if text:
-            self._stream.write(text)
+            self._stream.write(text.translate(PLAIN) if self._ascii else text)
 
     def flush(self) -> None:
         self._stream.flush()
@@ -97,7 +103,7 @@ class Printer:
     def _row(self, row: Sequence[Cell]) -> str:
         *front, last = row
         padded = (
-            self._styled(cell.text, cell.sgr) + " " * (width - cell_len(cell.text) + 2)
+            self._styled(cell.text, cell.sgr) + " " * (max(0, width - cell_len(cell.text)) + 2)
             for cell, width in zip(front, self._widths, strict=False)
         )
         return ("".join(padded) + self._styled(last.text, last.sgr)).rstrip()
@@ -278,8 +284,8 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MOST:,}")
     return int(text)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from noroshi.store.matching import NamePattern
 from noroshi.store.model import FAILURE_EVENT, category_of
 
-_DECLARED = frozenset({"server", "path", "coordinator"})
+DECLARED = frozenset({"server", "path", "coordinator"})
 """Heads of the names whose reporter says nothing of what they are about."""
 
 
@@ -44,7 +44,7 @@ class Silence:
         if self.pattern:
             return NamePattern(self.pattern).matches(event)
         head = event.partition("/")[0]
-        return self.node in nodes_of(event) or (self.node == seen_by and head not in _DECLARED)
+        return self.node in nodes_of(event) or (self.node == seen_by and head not in DECLARED)
 
     def covers_line(self, source: str, node: str) -> bool:
         """Whether lines of this source of that node are not to be notified."""

@@ -5,8 +5,7 @@ Rules: every text that is returned has passed the sanitiser.
 
 from __future__ import annotations
 
-import json
-
+from noroshi.console.failure import failed_about
 from noroshi.console.sanitise import visible
 from noroshi.console.severity import UNDER_WAY, Mark, mark_of
 from noroshi.console.times import SECOND, age
@@ -33,23 +32,13 @@ def shown(text: str) -> str:
 
 def about(row: Notification) -> str:
     """The event and its state, or the file and its line; the first of it is what matters most."""
-    if row.failure_of is not None and (failed := _failed(row.supplement or "")):
+    if row.failure_of is not None and (failed := failed_about(row.supplement or "")):
         return shown(f"failure of {row.failure_of}: {failed}")
     if row.event is not None:
         return shown(f"{row.event} {row.state}" + (f": {row.supplement}" if row.supplement else ""))
     if row.source is not None:
         return shown(f"{row.source.rpartition('/')[2]}: {row.line}")
     return "(what it told of is no longer kept)"
-
-
-def _failed(supplement: str) -> str:
-    """What a notification-failure event says could not be told; empty where it was raised by hand."""
-    try:
-        value = json.loads(supplement)
-    except ValueError:
-        return ""
-    told = value.get("about") if isinstance(value, dict) else None
-    return told if isinstance(told, str) else ""
 
 
 def subject(row: Notification) -> str:

@@ -2,15 +2,17 @@
 
 Rules: a line of 9600 baud takes a screen in two seconds, and what is drawn faster than that would stand in a queue
 before every key: so it is counted what was drawn and not taken yet, and the app draws no more until that is little.
-A terminal of a kind that has few signs gets ASCII for ours; a word stands beside each of them anyway.
+A terminal of a kind that has few signs, or whose encoding has, gets ASCII for ours (signs.py).
 """
 
 from __future__ import annotations
 
 import os
-from typing import IO, Any, cast
+from typing import Any, TextIO, cast
 
 from textual.drivers.linux_driver import LinuxDriver
+
+from noroshi.console.signs import encodable, is_unicode
 
 BEHIND = 2048
 """Characters drawn and not taken, from which on a terminal is behind: about a screen."""
@@ -18,21 +20,22 @@ BEHIND = 2048
 FEW_SIGNS = frozenset({"linux", "vt100", "vt102", "vt220", "vt320", "ansi", "dumb"})
 """Kinds of terminals whose fonts have little beyond ASCII."""
 
-_PLAIN: dict[int, str | int] = {
-    **str.maketrans("✖▲◐◆○●▶‖▼…·│─━┃▔▁▂▃▄▅▆▇█", "X!~*o+>|v.-|--|-________"),
-    ord("🔎"): "> ",
-}
-
 
 class Output:
-    """The stream that Textual's writing thread writes to; `taken` counts what the terminal has taken of it."""
+    """The stream that Textual's writing thread writes to; `taken` counts what the terminal has taken of it.
 
-    def __init__(self, stream: IO[str], table: dict[int, str | int]) -> None:
-        self._stream, self._table = stream, table
+    `few_signs`: the terminal gets ASCII for our signs, and of what else its encoding lacks as many question marks as
+    it has cells: an escape would be longer, and move everything behind it.
+    """
+
+    def __init__(self, stream: TextIO, *, few_signs: bool) -> None:
+        self._stream = stream
+        self._encoding = stream.encoding or "ascii"
+        self._few_signs = few_signs or not is_unicode(self._encoding)
         self.taken = 0
 
     def write(self, text: str) -> None:
-        self._stream.write(text.translate(self._table) if self._table else text)
+        self._stream.write(encodable(text, self._encoding) if self._few_signs else text)
         self._stream.flush()  # else a stream's buffer would count as the terminal
         self.taken += len(text)
 
@@ -49,7 +52,7 @@ class PacedDriver(LinuxDriver):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         kind = os.environ.get("TERM", "").partition("-")[0]
-        self._output = Output(cast("IO[str]", self._file), _PLAIN if kind in FEW_SIGNS else {})
+        self._output = Output(cast("TextIO", self._file), few_signs=kind in FEW_SIGNS)
         self._file = self._output  # type: ignore[assignment]  # all that the writing thread asks of it
         self._drawn = 0
 

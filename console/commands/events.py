@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from noroshi.console.failure import supplement_words
 from noroshi.console.output import (
     Cell,
     Printer,
@@ -50,5 +51,5 @@ def _row(row: Event, face: Clockface) -> list[Cell]:
         plain(row.event),
         plain(f"from {row.node}" + (f" by {row.author}" if row.author else "")),
         Cell(f"{row.count}x"),
-        last_cell(row.supplement, row.damaged),
+        last_cell(supplement_words(row.event, row.supplement), row.damaged),
     ]

@@ -8,6 +8,7 @@ import time
 from itertools import groupby
 from typing import Any
 
+from noroshi.console.failure import supplement_words
 from noroshi.console.holding import in_force, node_note, silencing, summary
 from noroshi.console.output import (
     Cell,
@@ -25,6 +26,7 @@ from noroshi.console.queries import WHY_UNHEARD, Leadership, Queries, Status, op
 from noroshi.console.sanitise import visible
 from noroshi.console.severity import severity_of
 from noroshi.console.times import Clockface, age, ago
+from noroshi.console.watching import gone_nodes, unwatched_since
 from noroshi.store.clock import now_us
 from noroshi.store.config import load_cluster
 from noroshi.store.silences import Silence
@@ -102,8 +104,10 @@ def print_status(printer: Printer, status: Status, now: int, face: Clockface, un
     for category, rows in groupby(sorted(status.states, key=_order), key=lambda row: row.category):
         printer.lines([""])
         printer.heading(visible(category.upper()))
-        standing = in_force(silences, now)
-        printer.rows(_state_row(row, now, face, unwatched, standing) for row in rows)
+        standing, gone = in_force(silences, now), gone_nodes(status.nodes)
+        printer.rows(
+            _state_row(row, now, face, unwatched or ago(unwatched_since(row, gone), now), standing) for row in rows
+        )
 
 
 def _order(row: State) -> tuple[int, str, int, str]:
@@ -136,7 +140,7 @@ def _state_row(row: State, now: int, face: Clockface, unwatched: str, standing: 
         Cell(f"{row.count}x"),
         plain(_taken_on(row, face)),
         plain(_kept_back(row, standing, now, face)),
-        last_cell(row.supplement, row.damaged),
+        last_cell(supplement_words(row.event, row.supplement), row.damaged),
     ]
 
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from msgspec.structs import asdict
-
 from noroshi.console.demo.cluster import DemoCluster
 from noroshi.console.demo.files import NODES
+from noroshi.console.output import state_json
 from noroshi.node.client import raise_event
 from noroshi.store import views
 from noroshi.store.errors import NoroshiError
@@ -110,12 +109,12 @@ class Story:
         self._raise("db1", "app/orders", "ERROR", "queue is full, and db2 is gone")
         told = self._until("db3 told", lambda: self._told("db3", "app/orders", "second"), 10)
         history = self._until("delivered in the history", lambda: self._delivered("orders", 2), 10)
-        return {"state": asdict(down), "told": {"db3": told}, "attempts": history}
+        return {"state": state_json(down), "told": {"db3": told}, "attempts": history}
 
     def _comes_back(self, node: str) -> Seen:
         self._cluster.start(node)
         up = self._until(f"server/{node} UP", lambda: self._state(f"server/{node}", "UP"), 15)
-        return {"state": asdict(up)}
+        return {"state": state_json(up)}
 
     def _leader_killed(self) -> Seen:
         old = self._need_leader()
@@ -137,7 +136,7 @@ class Story:
         told = self._until("the own node told", lambda: self._told(notice.attempts[-1].node, FAILURE_EVENT, "default"))
         return {
             "attempts": _attempts(failed),
-            "event": asdict(event),
+            "event": state_json(event),
             "notice": {"status": notice.status, "attempts": _attempts(notice)},
             "told": {notice.attempts[-1].node: told},
         }

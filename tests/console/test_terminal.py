@@ -133,10 +133,21 @@ def test_a_terminal_of_few_signs_gets_signs_it_has(defined: Path, kind: str) -> 
         assert screen.written.isascii()
 
 
+def test_a_terminal_that_takes_ascii_alone_keeps_its_columns(filled: Path) -> None:
+    """An escape in place of a sign would be longer than its cell, and move all that follows."""
+    fill(layout_of(filled), lambda connection: event(connection, "app/狼煙", "ERROR", "日本語"))
+    with terminal(filled, environment={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}) as screen:
+        screen.until("COUNT")
+        screen.until("X DOWN")
+        screen.until("app/????")
+        assert screen.written.isascii()
+        assert b"\\u" not in screen.written
+
+
 def test_what_a_terminal_has_not_taken_is_known() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as taken, os.fdopen(writing, "w", encoding="utf-8") as stream:
-        output = Output(stream, {})
+        output = Output(stream, few_signs=False)
         drawing = Thread(target=lambda: [output.write("x" * 1000) for _ in range(200)])
         drawing.start()
         taken.read(50_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from io import StringIO
 
 import pytest
 from rich.cells import cell_len
@@ -188,10 +189,10 @@ def test_colour_on_a_terminal_alone_and_never_against_no_color(monkeypatch: pyte
     assert shown(True) == "✖ DOWN  x\n"
 
 
-def test_a_shape_the_encoding_lacks_is_escaped_and_the_word_stays() -> None:
+def test_a_shape_the_encoding_lacks_is_a_plain_one_and_what_came_from_outside_is_escaped() -> None:
     out, raw = printer("ascii")
     out.rows([[state_cell("DOWN"), plain("日")]])
-    assert raw.getvalue() == b"\\u2716 DOWN  \\u65e5\n"
+    assert raw.getvalue() == b"X DOWN  \\u65e5\n"
 
 
 # --- arguments ----------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_a_limit_is_a_number_from_1_up(limit: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ended:
         parse("--limit", limit)
     assert ended.value.code == 2
-    assert "number from 1 up" in capsys.readouterr().err
+    assert "number from 1 to" in capsys.readouterr().err
 
 
 def test_a_time_nobody_can_read_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,3 +226,9 @@ def test_a_time_nobody_can_read_is_wrong_usage(capsys: pytest.CaptureFixture[str
         output.when("yesterday", "--since", output.Clockface())
     assert ended.value.code == 2
     assert "--since" in capsys.readouterr().err
+
+
+def test_one_long_cell_moves_no_other_row() -> None:
+    stream = StringIO()
+    Printer(stream).rows([[plain("a"), plain("x")], [plain("n" * 200), plain("y")], [plain("bb"), plain("z")]])
+    assert stream.getvalue().splitlines() == ["a   x", "n" * 200 + "  y", "bb  z"]

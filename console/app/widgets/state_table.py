@@ -37,14 +37,16 @@ class Columns:
         return self.event + (_GAP + self.supplement if self.supplement else 0)
 
 
-def fit_columns(rows: tuple[Row, ...], width: int, time_width: int, unwatched: str = "") -> Columns:
+def fit_columns(rows: tuple[Row, ...], width: int, time_width: int, unwatched: str = "", now: int = 0) -> Columns:
     """Share out `width`: state and event always; then age, node, count, supplement; instants from WIDE up."""
     listed = [row for row in rows if isinstance(row, NodeRow | StateRow)]
     items = [row.texts for row in listed]
-    state = max((cell_len(state_mark(row.state, row.texts[0], unwatched).text) for row in listed), default=0)
+    agos = [unwatched or ago(row.as_of, now) for row in listed]
+    marks = [state_mark(row.state, row.texts[0], since) for row, since in zip(listed, agos, strict=True)]
+    state = max((cell_len(mark.text) for mark in marks), default=0)
     event = max((cell_len(texts[1]) for texts in items), default=0)
     node = max((cell_len(texts[2]) for texts in items if len(texts) > 2), default=0)
-    most = _PAST_MOST if unwatched else _STATE_MOST
+    most = _PAST_MOST if any(agos) else _STATE_MOST
     state, node = min(max(state, 9), most), min(max(node, 4), _NODE_MOST)
     time = time_width if width >= WIDE else 0
     count = _COUNT if width >= 50 else 0
@@ -85,10 +87,9 @@ class StateTable(KeyedTable[Row]):
 
     def tick(self, now: int, face: Clockface, as_of: int | None = None) -> None:
         """Time goes on, or is shown otherwise: repaint the ages and instants that changed."""
-        unwatched = ago(as_of, now)
-        refit = face != self._face or len(unwatched) != len(self._unwatched)
-        self._now, self._face, self._unwatched = now, face, unwatched
-        if refit:
+        before = self._face, self._agos()
+        self._now, self._face, self._unwatched = now, face, ago(as_of, now)
+        if before != (self._face, self._agos()):
             self.fit()
         self._repaint_changed()
 
@@ -123,7 +124,16 @@ class StateTable(KeyedTable[Row]):
     def fit(self) -> None:
         oldest = min((row.row.observed_at for row in self.rows if isinstance(row, StateRow)), default=self._now)
         time = max(len("LAST REPORTED"), len(self._face.short(oldest, self._now)))
-        self._columns = fit_columns(self.rows, self.scrollable_content_region.width, time, self._unwatched)
+        width = self.scrollable_content_region.width
+        self._columns = fit_columns(self.rows, width, time, self._unwatched, self._now)
+
+    def _ago(self, row: NodeRow | StateRow) -> str:
+        """How long nobody has watched it, empty while somebody does."""
+        return self._unwatched or ago(row.as_of, self._now)
+
+    def _agos(self) -> set[int]:
+        """How wide these are."""
+        return {len(self._ago(row)) for row in self.rows if isinstance(row, NodeRow | StateRow)}
 
     def _keep_cursor(self, key: str | None) -> None:
         if key is None:
@@ -152,17 +162,18 @@ class StateTable(KeyedTable[Row]):
         row = self.rows[y]
         if isinstance(row, Folded):
             were = f"rows that were healthy {self._unwatched} ago" if self._unwatched else "healthy rows"
-            return Text(f"  … {row.count} {were} folded, press o to list them", self.style_of("muted"))
+            past = f", {row.past} of them not watched now" if row.past and not self._unwatched else ""
+            return Text(f"  … {row.count} {were} folded{past}, press o to list them", self.style_of("muted"))
         if isinstance(row, Heading):
             return self._heading(row)
-        text = self.state_text(row.state, row.texts[0], self._columns.state, self._unwatched)
+        text = self.state_text(row.state, row.texts[0], self._columns.state, self._ago(row))
         text.append(self._node_line(row) if isinstance(row, NodeRow) else self._state_line(row))
         for span in self._highlight.spans(text.plain):
             text.stylize(self.style_of("match"), *span)
         return text
 
     def _heading(self, row: Heading) -> Text:
-        front = f"{shown(row.group).upper()}  {tally(row.counts, self._unwatched)}"
+        front = f"{shown(row.group).upper()}  {tally(row.counts, self._unwatched, row.past)}"
         titles = ["", "AGE", "", "SINCE", ""]
         if row.group != "nodes":
             titles = ["NODE", "AGE", "COUNT", "SINCE", "LAST REPORTED"]
