@@ -158,6 +158,10 @@ class SharedReader:
         )
 
     def _no_database(self) -> NoDatabase:
+        if not self._layout.cluster.exists():  # an empty mount point, as like as not
+            why = "neither a database nor cluster.yaml is there"
+            hint = "is the shared disk mounted on this node?"
+            return NoDatabase("nothing to read in", on=str(self._layout.shared), why=why, hint=hint)
         hint = "start a node; its coordinator makes the database"
         return NoDatabase("no database yet", on=str(self._layout.database), hint=hint)
 

@@ -24,7 +24,10 @@ _SHOWN = 40
 
 def rows(connection: apsw.Connection, statement: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """All rows of a statement; text that is no UTF-8 comes as bytes."""
-    return list(each(connection, statement, bindings))
+    try:
+        return connection.execute(statement, bindings).fetchall()
+    except UnicodeDecodeError:
+        return list(_rescued(connection, statement, bindings))
 
 
 def each(connection: apsw.Connection, statement: str, bindings: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:

@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
+
+MOST = 3
+"""Faults of our own that are told whole at the end."""
 
 THEMES = {"dark": "ansi-dark", "light": "ansi-light"}
 
@@ -28,9 +32,11 @@ def run_console(
 
     `theme` is dark, light or None (as COLORFGBG says, else dark); `local` shows times in this machine's zone;
     `read_only` takes away the keys that change something.
-    Raises ConfigError where the node file is wrong, NoroshiError without a terminal.
+    1 where the console had faults of its own, which are printed. Raises ConfigError where the node file is wrong,
+    NoroshiError without a terminal.
     """
     from noroshi.console.queries import open_queries
+    from noroshi.console.sanitise import visible
     from noroshi.store.errors import NoroshiError
 
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
@@ -43,7 +49,9 @@ def run_console(
     theme = THEMES[theme or background()]
     app = NoroshiApp(*queries, theme=theme, local=local, read_only=read_only, driver_class=PacedDriver)
     app.run(mouse=mouse)
-    return app.return_code or 0
+    for fault in app.faults[:MOST]:
+        print("\n".join(map(visible, "".join(traceback.format_exception(fault)).splitlines())), file=sys.stderr)
+    return app.return_code or (1 if app.faults else 0)
 
 
 def prepare_environment() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
@@ -15,7 +14,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.timer import Timer
 
-from noroshi.console.app.clipboard import send_by_tmux
+from noroshi.console.app.clipboard import send
 from noroshi.console.app.commands import ConsoleCommands
 from noroshi.console.app.detail_read import fields_of
 from noroshi.console.app.freshness import Freshness, as_of, warning
@@ -32,9 +31,8 @@ from noroshi.console.app.messages import (
     RowsRead,
     RowsSaved,
     ScanStepped,
-    TextSent,
 )
-from noroshi.console.app.reading import Fetcher, Watcher
+from noroshi.console.app.reading import Fetcher, Watcher, in_words
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.detail import DetailScreen
@@ -56,9 +54,6 @@ CATCH_UP = 0.1
 """Seconds after which a terminal that was behind is looked at again."""
 TYPING = 0.2
 """Seconds after the last key before a filter goes through the log."""
-
-OSC_MOST = 74_000
-"""Characters: terminals drop a longer OSC 52 sequence, silently."""
 
 
 class NoroshiApp(App[None]):
@@ -101,6 +96,8 @@ class NoroshiApp(App[None]):
         self.fetcher = Fetcher(fetching, self.post_message)
         self.asker = Fetcher(asking, self.post_message)
         self.read_only = read_only
+        self.faults: list[Exception] = []
+        """What went wrong that is nobody's fault but ours, in the threads that read."""
         self._gone_since: int | None = None
         self._started = time.monotonic()
         self._typing: Timer | None = None
@@ -162,7 +159,9 @@ class NoroshiApp(App[None]):
             self._gone_since = at
 
     def on_reading_broke(self, event: ReadingBroke) -> None:
-        raise event.error
+        """Nobody who watches a cluster is helped by a console that ends: it is told now, and whole when it is quit."""
+        self.faults.append(event.error)
+        self.say(f"a fault of this console, please report it: {visible(in_words(event.error))}")
 
     def on_rows_read(self, event: RowsRead) -> None:
         self._paged(event.table).on_rows_read(event)
@@ -179,6 +178,8 @@ class NoroshiApp(App[None]):
         self._paged(event.table).on_place_found(event)
 
     def on_job_failed(self, event: JobFailed) -> None:
+        if event.key == "detail":
+            self.say(f"the rest cannot be read: {visible(event.why)}")
         for screen in self._all_paged():
             screen.on_job_failed(event)
 
@@ -187,9 +188,6 @@ class NoroshiApp(App[None]):
 
     def on_decision_answered(self, event: DecisionAnswered) -> None:
         event.by.ended(event)
-
-    def on_text_sent(self, event: TextSent) -> None:
-        self.say(f"{event.size:,} characters sent to {event.way}")
 
     def on_detail_read(self, event: DetailRead) -> None:
         screen = self._front
@@ -260,6 +258,10 @@ class NoroshiApp(App[None]):
     def action_theme(self) -> None:
         self.theme = "ansi-light" if self.theme == "ansi-dark" else "ansi-dark"
 
+    def action_help_quit(self) -> None:
+        """Ctrl+C, which ends nothing here."""
+        self.say("nothing was ended: q quits, and Ctrl+Q does so from anywhere")
+
     async def action_quit(self) -> None:
         """At once, unless something typed is not saved."""
         unsaved = [screen for screen in self._editors() if screen.unsaved]
@@ -328,18 +330,9 @@ class NoroshiApp(App[None]):
 
     @work(thread=True)
     def copy(self, text: str) -> None:
-        """Send text to the clipboard, the way that can work here."""
-        if send_by_tmux(text):
-            self.post_message(TextSent("tmux", len(text)))
-            return
-        if len(text) > OSC_MOST:
-            self.call_from_thread(
-                self.say, f"{len(text):,} characters are too long for the terminal: save to a file, w"
-            )
-            return
-        self.call_from_thread(self.copy_to_clipboard, text)
-        dropped = "; tmux may drop it" if os.environ.get("TMUX") else ""
-        self.post_message(TextSent(f"the terminal (OSC 52{dropped})", len(text)))
+        """Send text to the clipboard, the way that can work here, and say what became of it."""
+        said = send(text, lambda sent: self.call_from_thread(self.copy_to_clipboard, sent))
+        self.call_from_thread(self.say, said)
 
     # --- time goes on -----------------------------------------------------------------------------------------------
 

@@ -75,7 +75,8 @@ def _unreadable(health: Health, silent: float, now_us: int, face: Clockface) -> 
     old = "nothing was read yet"
     if health.answered_at is not None:
         old = f"showing what was read at {face.short(health.answered_at, now_us)}"
-    return f"DISK NOT READABLE {silent:.0f} s, {old}: {visible(health.trouble or 'it does not answer')}"
+    what = "A FAULT OF THIS CONSOLE, please report it:" if health.fault else "DISK NOT READABLE"
+    return f"{what} {silent:.0f} s, {old}: {visible(health.trouble or 'it does not answer')}"
 
 
 def _unheard(known: Freshness, now_us: int, face: Clockface) -> str:

@@ -40,7 +40,7 @@ class JobFailed(Message):
 
 @dataclass
 class ReadingBroke(Message):
-    """A reading thread met an error that is no trouble of the disk but ours."""
+    """A reading thread met an error that is no trouble of the disk but ours; it goes on."""
 
     error: Exception
 
@@ -101,14 +101,6 @@ class DetailRead(Message):
     terms: tuple[Term, ...] = ()
     notification: WholeNotification | None = None
     holding: WholeHolding | None = None
-
-
-@dataclass
-class TextSent(Message):
-    """Text went to the clipboard; no terminal says whether it arrived."""
-
-    way: str
-    size: int
 
 
 @dataclass

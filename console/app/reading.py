@@ -34,8 +34,8 @@ Job = Callable[[Queries], Iterator[Message | None]]
 class Health:
     """How reading goes. `answered` is monotonic, `answered_at` microseconds UTC, both None before the first answer.
 
-    `trouble` is empty while all is well; `no_database` says the trouble is only that none was made yet. `unheard_by`:
-    nodes that run and do not hear whoever holds the role.
+    `trouble` is empty while all is well; `no_database` says the trouble is only that none was made yet, `fault` that it
+    is none of the disk but ours. `unheard_by`: nodes that run and do not hear whoever holds the role.
     """
 
     answered: float | None = None
@@ -43,6 +43,12 @@ class Health:
     trouble: str = ""
     no_database: bool = False
     unheard_by: tuple[str, ...] = ()
+    fault: bool = False
+
+
+def in_words(fault: Exception) -> str:
+    """An error that is ours, in a line."""
+    return f"{type(fault).__name__}: {fault}"
 
 
 class _Reader(threading.Thread):
@@ -87,14 +93,16 @@ class Watcher(_Reader):
                 unheard_by = self._claimants.look(self._queries.claims(), time.monotonic())
                 self.health = Health(time.monotonic(), now_us(), unheard_by=unheard_by)
             except TROUBLES as error:
-                self.health = Health(
-                    self.health.answered, self.health.answered_at, str(error), isinstance(error, NoDatabase)
-                )
-                self._seen = None
-            except Exception as error:
-                self._tell(ReadingBroke(error))
-                return
+                self._note(str(error), no_database=isinstance(error, NoDatabase))
+            except Exception as error:  # what is shown stays, and it is tried again: a console that ends shows nothing
+                if not self.health.fault:
+                    self._tell(ReadingBroke(error))
+                self._note(in_words(error), fault=True)
             self._ended.wait(self._interval)
+
+    def _note(self, trouble: str, *, no_database: bool = False, fault: bool = False) -> None:
+        self._seen = None
+        self.health = Health(self.health.answered, self.health.answered_at, trouble, no_database, fault=fault)
 
     def _look(self) -> None:
         seen = self._queries.fingerprint()

@@ -38,9 +38,8 @@ def facts(
 
     `event` None for a line, `overall` the cluster's own limit, `instead` definitions to be taken for those in force.
     """
-    connection = forgiving(connection)
-    row = None if event is None else state_of(connection, event)
-    current = tuple(definitions.current(connection)) if instead is None else instead
+    row = None if event is None else state_of(forgiving(connection), event)
+    current = tuple(definitions.current(forgiving(connection))) if instead is None else instead
     concerned = [one for one in current if _may_concern(one, event)]
     return Facts(
         definitions=current,
@@ -84,12 +83,12 @@ def _held(
 
 
 def _would_flap(connection: apsw.Connection, event: str, flap: Flap, now: int) -> bool:
-    past = [*holds.changes_of(connection, event, flap.changes - 1), now]
+    past = [*holds.changes_of(forgiving(connection), event, flap.changes - 1), now]
     return Window(flap.changes, flap.within, past).is_full(now)
 
 
 def _is_reached(connection: apsw.Connection, definition: str, limit: Limit, now: int) -> bool:
-    return Window(limit.count, limit.within, holds.begun(connection, definition, limit.count)).is_full(now)
+    return Window(limit.count, limit.within, holds.begun(forgiving(connection), definition, limit.count)).is_full(now)
 
 
 def _flapping(event: str, flap: Flap) -> Keeping:
@@ -104,7 +103,7 @@ def _limited(what: str, limit: Limit, row: HoldRow | None, now: int) -> Keeping:
 
 
 def _acknowledged(connection: apsw.Connection, event: str, now: int) -> TakenOn | None:
-    rows = (row for row in troubles.acknowledgements(connection) if row.event == event)
+    rows = (row for row in troubles.acknowledgements(forgiving(connection)) if row.event == event)
     standing = (row for row in rows if row.until is None or (isinstance(row.until, int) and row.until > now))
     return next((TakenOn(row.state, row.author, row.comment, row.until) for row in standing), None)
 
@@ -112,8 +111,8 @@ def _acknowledged(connection: apsw.Connection, event: str, now: int) -> TakenOn 
 def _heard(connection: apsw.Connection, event: str) -> dict[str, tuple[Destination, ...]]:
     """By definition, who heard of the trouble with this event that goes on."""
     return {
-        row.definition: tuple(_destination(one) for one in troubles.heard(connection, row.id))
-        for row in troubles.going_on(connection)
+        row.definition: tuple(_destination(one) for one in troubles.heard(forgiving(connection), row.id))
+        for row in troubles.going_on(forgiving(connection))
         if row.event == event
     }
 

@@ -88,6 +88,8 @@ async def console(
         await running.until("a first answer", lambda: app.picture is not None or app.watcher.health.trouble)
         await pilot.pause()
         yield running
+    for fault in app.faults:
+        raise fault
 
 
 def same_as_snapshot(name: str, text: str) -> None:

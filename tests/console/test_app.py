@@ -256,12 +256,18 @@ def test_few_frames_over_ssh_and_the_background_by_colorfgbg(monkeypatch: pytest
     assert entry.background() == "light"
 
 
-def test_a_fault_of_our_own_is_not_hidden(filled: Path) -> None:
+def test_a_fault_of_our_own_is_told_and_ends_nothing(filled: Path) -> None:
     async def run() -> None:
         async with console(filled) as shown:
+            await shown.shows("app/orders")
             broken = shown.app.watcher._queries
-            broken.fingerprint = lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
-            await shown.until("the app ends", lambda: not shown.app.is_running)
+            sound, broken.fingerprint = broken.fingerprint, lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+            await shown.shows("A FAULT OF THIS CONSOLE, please report it", "ZeroDivisionError", "app/orders")
+            broken.fingerprint = sound  # type: ignore[method-assign]
+            await shown.until("read again", lambda: "A FAULT" not in shown.text)
+            shown.app.fetcher.submit("page", lambda queries: iter(1 / 0 for _ in (1,)))  # type: ignore[arg-type,misc]
+            await shown.shows("a fault of this console, please report it: ZeroDivisionError")
+            await shown.until("both are kept", lambda: len(shown.app.faults) == 2)
 
     with pytest.raises(ZeroDivisionError):
         asyncio.run(run())

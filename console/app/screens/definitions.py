@@ -97,14 +97,15 @@ class DefinitionsScreen(FilteredScreen):
         self.table = DefinitionTable()
         self._heads: tuple[VersionRow, ...] | None = None
         self._shown = Rows((), 0, 0, 0)
-        self._tested = self._goal = self._refused = ""
-
-    def on_mount(self) -> None:
-        self._ask("permission", permission)
+        self._tested = self._goal = self._unread = ""
+        self._refused: str | None = None
+        """Why nothing can be changed, empty where it can; None until that is known."""
 
     # --- what was read ----------------------------------------------------------------------------------------------
 
     def show_picture(self, picture: Picture) -> None:
+        if self._refused is None:
+            self._ask("permission", permission)
         self._ask("definitions", heads)
         self.show_again()
 
@@ -120,7 +121,8 @@ class DefinitionsScreen(FilteredScreen):
         answer = event.answer
         match answer:
             case Heads(rows):
-                if rows != self._heads:
+                changed, self._unread = bool(self._unread) or rows != self._heads, ""
+                if changed:
                     self._heads = rows
                     self.show_again()
             case Permission(refused):
@@ -136,6 +138,9 @@ class DefinitionsScreen(FilteredScreen):
                 self.say(f"{visible(what)}: removed")
             case Conflict(theirs):
                 self._show_conflict(theirs)
+            case Failed("definitions" | "permission", what):  # nobody asked for it: it is asked again by itself
+                self._unread = what
+                self._show_state()
             case Failed(_, what):
                 self.tell_failure(what)
 
@@ -177,6 +182,8 @@ class DefinitionsScreen(FilteredScreen):
         if self._shown.strangers:
             some = "1 definition names" if self._shown.strangers == 1 else f"{self._shown.strangers} definitions name"
             line.append(f"  ✖ {some} a node that left", "bold")
+        if self._unread:
+            line.append(f"  NOT READ {visible(self._unread)}", "bold")
         if why := "started with --read-only" if self.console.read_only else self._refused:
             line.append("  READ ONLY", "bold reverse").append(f" {visible(why)}")
         elif not self.console.led:
