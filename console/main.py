@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from types import ModuleType
 
 COMMANDS = {
@@ -47,6 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from noroshi.console.sanitise import visible
     from noroshi.store.errors import NoroshiError
 
+    if isinstance(sys.stdout, TextIOWrapper):  # a sign the terminal's encoding lacks is escaped, never an error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(_module(arguments.command).run(arguments))
     except NoroshiError as error:

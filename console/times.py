@@ -81,7 +81,7 @@ def parse_when(text: str, now: int, face: Clockface) -> int:
         return now
     if relative := _RELATIVE.fullmatch(text):
         parts = re.findall(r"(\d+)([smhdw])", relative[1])
-        return now - sum(int(number) * _UNITS[unit] for number, unit in parts) * SECOND
+        return in_range(now - sum(int(number) * _UNITS[unit] for number, unit in parts) * SECOND)
     try:
         if clock := _CLOCK.fullmatch(text):
             hour, minute, second = (int(part or 0) for part in clock.groups())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from noroshi.console.app.filtering import named
 from noroshi.console.app.tables import UNTOLD
 from noroshi.console.sanitise import visible
 
@@ -54,5 +55,7 @@ class ConsoleCommands(Provider):
             entries.append(
                 (f"Go to node {name}", "its row in the status", partial(console.show_row, f"node {node.node}"))
             )
-            entries.append((f"Log of node {name}", "its lines alone", partial(console.show_log, f"node:{node.node} ")))
+            entries.append(
+                (f"Log of node {name}", "its lines alone", partial(console.show_log, named("node", node.node)))
+            )
         return entries

@@ -1,8 +1,8 @@
 """What an operator types after `/`, as a filter; pure.
 
 `oom killer`: that text. `!oom`: everything without it. `node:db1 source:/var/log/** oom`: in the log, also by the
-pattern of names; `status:failed event:app/* definition:disk node:db1 oom`: among the notifications. Capital letters are
-told from small ones as soon as one is typed.
+pattern of names; `status:failed event:app/* definition:disk node:db1 oom`: among the notifications. A name with spaces
+stands in quotes: `event:"my job"`. Capital letters are told from small ones as soon as one is typed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 from noroshi.store.views import HistorySearch, LogFilter
 
 LONGEST = 500
-_LOG_NAMED = re.compile(r"(node|source):(\S+)\s*")
-_HISTORY_NAMED = re.compile(r"(status|event|definition|node):(\S+)\s*")
+_NAME = r'(?:"([^"]+)"(?!\S)|(\S+))\s*'
+_LOG_NAMED = re.compile(f"(node|source):{_NAME}")
+_HISTORY_NAMED = re.compile(f"(status|event|definition|node):{_NAME}")
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ def parse_text(typed: str) -> TextFilter:
 
 def parse_log(typed: str) -> tuple[LogFilter, TextFilter]:
     """For the log: the filter to search by, and the text alone to highlight."""
-    named, text = _split(typed, _LOG_NAMED)
+    parts, text = _split(typed, _LOG_NAMED)
     words = (text.text,) if text.text else ()
-    return LogFilter(**named, text=words, ignore_case=text.ignore_case, inverted=text.inverted), text
+    return LogFilter(**parts, text=words, ignore_case=text.ignore_case, inverted=text.inverted), text
 
 
 def parse_history(typed: str) -> tuple[HistorySearch, TextFilter]:
     """For the notifications, likewise; `status` takes several, with commas between."""
-    named, text = _split(typed, _HISTORY_NAMED)
-    statuses = tuple(filter(None, named.pop("status", "").lower().split(",")))
+    parts, text = _split(typed, _HISTORY_NAMED)
+    statuses = tuple(filter(None, parts.pop("status", "").lower().split(",")))
     about = HistorySearch(statuses=statuses, text=text.text, ignore_case=text.ignore_case, inverted=text.inverted)
-    names: dict[str, Any] = dict(named)
+    names: dict[str, Any] = dict(parts)
     return replace(about, **names), text
 
 
@@ -79,9 +80,14 @@ _STATUS = re.compile(r"(?<!\S)status:\S+\s*")
 
 def _split(typed: str, names: re.Pattern[str]) -> tuple[dict[str, str], TextFilter]:
     """The named parts at the beginning, and the text that follows."""
-    named: dict[str, str] = {}
+    parts: dict[str, str] = {}
     rest = typed.strip()
     while found := names.match(rest):
-        named[found[1]] = found[2]
+        parts[found[1]] = found[2] or found[3]
         rest = rest[found.end() :]
-    return named, parse_text(rest)
+    return parts, parse_text(rest)
+
+
+def named(kind: str, name: str) -> str:
+    """The beginning of a filter for this name alone, as it would be typed."""
+    return f'{kind}:"{name}" ' if " " in name and '"' not in name else f"{kind}:{name} "

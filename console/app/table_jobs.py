@@ -15,6 +15,7 @@ from noroshi.console.app.reading import Job
 from noroshi.console.app.tables import Table, Which
 from noroshi.console.queries import Queries
 from noroshi.console.sanitise import escaped_json, visible
+from noroshi.store.errors import NoroshiError
 
 
 def rows_job(table: Table[Any, Any], ids: tuple[int, ...]) -> Job:
@@ -69,11 +70,12 @@ def time_job(table: Table[Any, Any], instant: int, typed: str) -> Job:
     return job
 
 
-def save_job(table: Table[Any, Which], which: Which, path: Path) -> Job:
-    """Write every row of the filter as JSON lines to a new file, for its owner alone."""
+def save_job(table: Table[Any, Which], which: Which, typed: str) -> Job:
+    """Write every row of the filter as JSON lines to a new file, for its owner alone; `typed` may begin with ~."""
 
     def job(queries: Queries) -> Iterator[Message | None]:
         count = 0
+        path = _path(typed)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             for page in table.whole(queries, which):
@@ -84,3 +86,10 @@ def save_job(table: Table[Any, Which], which: Which, path: Path) -> Job:
         yield RowsSaved(str(path), f"{count:,} {table.noun}")
 
     return job
+
+
+def _path(typed: str) -> Path:
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError as error:  # ~NAME of nobody
+        raise NoroshiError("no such home", on=typed, why=str(error)) from error

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.what:
         print("noroshi ack: name an EVENT or a NOTIFICATION, or --list", file=sys.stderr)
         return 2
-    number = int(arguments.what) if arguments.what.isdecimal() else 0
+    number = int(arguments.what) if arguments.what.isdecimal() and len(arguments.what) < 19 else 0
     event = "" if number else arguments.what
     body = Acknowledge(event, number, author(), arguments.comment, arguments.duration, arguments.withdraw)
     print(*map(visible, lines_of(ask_coordinator(place(arguments.config), body, "acknowledgement"))), sep="\n")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_SECONDS = 3650 * 86400
 """Ten years: what the coordinator takes."""
 
+MOST = 2**31 - 1
+"""The highest number that an argument may name."""
+
 _DURATION = re.compile("([1-9][0-9]{0,8})(ms|s|m|h|d)")
 
 
@@ -68,7 +71,7 @@ def reply_of_coordinator(at: Place, body: RequestBody) -> Reply:
     lock = read_lock(at.layout)
     if lock is None or not is_held(at.layout):
         hint = "this waits for a coordinator: is 'noroshi node' running on some node? 'noroshi status' shows it"
-        raise NoroshiError("nobody holds the coordinator's role", on=str(at.layout.shared), hint=hint)
+        raise NoroshiError("nobody holds the coordinator's role in", on=str(at.layout.shared), hint=hint)
     request = Request(PROTOCOL, at.cluster.name, at.node.node, b"", body)
     return ask(lock.endpoint, request, keys=keyring_of(at.node, at.cluster))
 
@@ -80,6 +83,15 @@ def lines_of(reply: Reply) -> list[str]:
     return reply.lines if isinstance(reply, Changed) else []
 
 
+def action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+) -> argparse.ArgumentParser:
+    """The parser of one of a command's actions."""
+    made = actions.add_parser(name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False)
+    made.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the node file")
+    return made
+
+
 def author() -> str:
     """The user who asks, as this node knows them; behind sudo the one who typed it, not root."""
     behind_sudo = os.environ.get("SUDO_USER")
@@ -89,6 +101,13 @@ def author() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # no such user in passwd: a container
         return "unknown"
+
+
+def number(text: str) -> int:
+    """An argument that is the number of something kept, from 1 up."""
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of anything: 1, 2, ...")
+    return int(text)
 
 
 def duration(text: str) -> float:

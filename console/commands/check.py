@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from noroshi.console.sanitise import visible
 from noroshi.store import definitions
 from noroshi.store.config import Cluster, NodeConfig, check_pair, load_cluster, load_node
 from noroshi.store.errors import ConfigError, NoroshiError, Problem
@@ -27,10 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"ok": not problems, "files": list(map(str, checked)), "problems": list(map(_row, problems))}))
     else:
         for problem in problems:
-            print(problem)
+            print(visible(str(problem)))
         for file in checked:
             wrong = sum(problem.file == file for problem in problems)
-            print(f"{file}: {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
+            print(visible(f"{file}: {wrong or 'no'} problem{'' if wrong == 1 else 's'}"))
     return 1 if problems else 0
 
 

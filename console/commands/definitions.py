@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from noroshi.console.commands import asking, explaining, testing, versions
-from noroshi.console.sanitise import visible
+from noroshi.console.commands.asking import action
+from noroshi.console.sanitise import escaped_json, visible
 from noroshi.store import changes, definitions, views
 from noroshi.store.config import NodeConfig, load_cluster, load_node
 from noroshi.store.errors import NoroshiError
@@ -24,37 +25,29 @@ from noroshi.store.yamlfile import read_text
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    importing = _action(actions, "import", "take definitions from a file into the cluster")
-    importing.add_argument("file", type=Path)
+    importing = action(actions, "import", "take definitions from a file into the cluster")
+    importing.add_argument("file", type=Path, help="YAML, like definitions.yaml")
     importing.add_argument("--dry-run", action="store_true", help="only show what would change")
     importing.add_argument("--prune", action="store_true", help="also remove the definitions that the file lacks")
     importing.add_argument("--yes", action="store_true", help="do not ask, also at a terminal")
     importing.add_argument("--json", action="store_true", help="one object")
-    exporting = _action(actions, "export", "print the cluster's definitions as YAML")
+    exporting = action(actions, "export", "print the cluster's definitions as YAML")
     exporting.add_argument(
         "--versions",
         action="store_true",
         help="begin with the versions, so that an import of the edited file meets conflicts",
     )
     exporting.add_argument("--json", action="store_true", help="JSON lines, one a definition")
-    difference = _action(actions, "diff", "show what an import of the file would change, from the database alone")
-    difference.add_argument("file", type=Path)
+    difference = action(actions, "diff", "show what an import of the file would change, from the database alone")
+    difference.add_argument("file", type=Path, help="YAML, like definitions.yaml")
     difference.add_argument("--prune", action="store_true", help="count what the file lacks as removed")
-    checking = _action(actions, "check", "check a definitions file, or those in force against the cluster file")
+    checking = action(actions, "check", "check a definitions file, or those in force against the cluster file")
     checking.add_argument("file", type=Path, nargs="?", help="left out: the definitions in force")
-    versions.add_log_arguments(_action(actions, "log", "show who changed what, when"))
-    versions.add_rollback_arguments(_action(actions, "rollback", "make an older version of a definition the newest"))
-    versions.add_remove_arguments(_action(actions, "remove", "remove definitions"))
-    explaining.add_arguments(_action(actions, "explain", "say who would be told now, in which order, and who not"))
-    testing.add_arguments(_action(actions, "test", "deliver a marked test to each destination of a definition"))
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
-    action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False)
-    action.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the node file")
-    return action
+    versions.add_log_arguments(action(actions, "log", "show who changed what, when"))
+    versions.add_rollback_arguments(action(actions, "rollback", "make an older version of a definition the newest"))
+    versions.add_remove_arguments(action(actions, "remove", "remove definitions"))
+    explaining.add_arguments(action(actions, "explain", "say who would be told now, in which order, and who not"))
+    testing.add_arguments(action(actions, "test", "deliver a marked test to each destination of a definition"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -99,9 +92,9 @@ def _refuse_conflicts(at: asking.Place, changed: list[changes.Change], seen: dic
 
 def _print_changes(lines: list[str], as_json: bool, dry_run: bool) -> None:
     if as_json:
-        print(json.dumps({"changed": lines, "dry_run": dry_run}, ensure_ascii=False))
+        print(escaped_json(json.dumps({"changed": lines, "dry_run": dry_run}, ensure_ascii=False)))
         return
-    print("\n".join(lines) if lines else "no change")
+    print("\n".join(visible(line) for text in lines for line in text.splitlines()) if lines else "no change")
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -113,7 +106,7 @@ def _export(arguments: argparse.Namespace) -> int:
         from noroshi.store.model import to_json
 
         for definition in found:
-            print(to_json(definition))
+            print(escaped_json(to_json(definition)))
         return 0
     if arguments.versions:
         print(changes.seen_line(seen))
@@ -135,12 +128,16 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         names = load_cluster(Layout(load_node(Path(arguments.config)).shared).cluster).names
     except NoroshiError as error:
-        print(f"the node names are not checked: {error}", file=sys.stderr)
+        print(_unchecked(error), file=sys.stderr)
     if arguments.file is None:
         return _check_stored(load_node(Path(arguments.config)))
     found = definitions.load(arguments.file, names)
     print(f"{arguments.file}: {len(found)} definitions, no problem")
     return 0
+
+
+def _unchecked(error: NoroshiError) -> str:
+    return "the node names are not checked: " + "\n".join(map(visible, str(error).splitlines()))
 
 
 def _check_stored(node: NodeConfig) -> int:
@@ -155,7 +152,7 @@ def _strangers(node: NodeConfig, found: Iterable[Definition]) -> list[str]:
     try:
         names = load_cluster(Layout(node.shared).cluster).names
     except NoroshiError as error:
-        return [f"the node names are not checked: {error}"]
+        return [_unchecked(error)]
     left = [(one.name, ", ".join(changes.strangers(one, names))) for one in found]
     return [visible(f"definition {name} names {nodes}: not in cluster.yaml") for name, nodes in left if nodes]
 

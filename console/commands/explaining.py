@@ -25,8 +25,8 @@ LEADERLESS = "nobody leads now: nothing is told before somebody does, and what i
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event", metavar="EVENT", nargs="?", help="an event's name, with STATE")
-    parser.add_argument("state", metavar="STATE", nargs="?")
-    parser.add_argument("supplement", metavar="SUPPLEMENT", nargs="?", default="")
+    parser.add_argument("state", metavar="STATE", nargs="?", help="what it would be, such as OK or ERROR")
+    parser.add_argument("supplement", metavar="SUPPLEMENT", nargs="?", default="", help="the cause, the place")
     parser.add_argument("--line", metavar="TEXT", help="instead of an event: a log line")
     parser.add_argument("--source", metavar="FILE", default="", help="where the line stands")
     parser.add_argument("--node", metavar="NODE", help="who sees it (default: this node)")

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--definition, --status, --since, --until, --limit, --json, --local."""
     add_output_arguments(parser)
     parser.add_argument("--definition", metavar="NAME", help="only of this definition")
-    parser.add_argument("--status", choices=("pending", "delivered", "failed", "abandoned", "held"))
+    statuses = ("pending", "delivered", "failed", "abandoned", "held")
+    parser.add_argument("--status", choices=statuses, help="only those that ended so, or have not ended")
     add_selection_arguments(parser)
 
 

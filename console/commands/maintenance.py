@@ -14,7 +14,7 @@ from noroshi.store.errors import NoroshiError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("node", metavar="NODE")
+    parser.add_argument("node", metavar="NODE", help="a name of cluster.yaml")
     when = parser.add_mutually_exclusive_group(required=True)
     when.add_argument("--for", dest="duration", type=duration, metavar="TIME", help="30m, 2h, 1d")
     when.add_argument("--end", action="store_true", help="end it now")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from noroshi.console.commands.asking import Place, ask_coordinator, author, duration, lines_of, place
+from noroshi.console.commands.asking import Place, action, ask_coordinator, author, duration, lines_of, number, place
 from noroshi.console.holding import USELESS
 from noroshi.console.output import Cell, Printer, damage_json, iso, last_cell, plain
 from noroshi.console.sanitise import visible
@@ -18,7 +18,7 @@ WAIT = "begin only then: 30m, 2h (default: now)"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    adding = actions.add_parser("add", help="keep what a pattern covers from being notified", allow_abbrev=False)
+    adding = action(actions, "add", "keep what a pattern covers from being notified")
     adding.add_argument(
         "pattern", metavar="PATTERN", type=_pattern, help="over event names and log sources: raid/**, /var/log/*"
     )
@@ -26,15 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--in", dest="wait", type=duration, default=0.0, metavar="TIME", help=WAIT)
     adding.add_argument("--comment", default="", help="why, for the others")
     adding.add_argument("--dry-run", action="store_true", help="only show what it would cover")
-    listing = actions.add_parser("list", help="the silences that stand, with what they cover", allow_abbrev=False)
+    listing = action(actions, "list", "show the silences that stand, with what they cover")
     listing.add_argument("--all", action="store_true", help="also those that have ended, and who ended them")
     listing.add_argument("--json", action="store_true", help="JSON lines")
-    removing = actions.add_parser(
-        "remove", help="end a silence; what is still bad is notified then", allow_abbrev=False
-    )
-    removing.add_argument("number", type=int, metavar="NUMBER", help="as `list` shows it")
-    for action in (adding, listing, removing):
-        action.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the node file")
+    removing = action(actions, "remove", "end a silence; what is still bad is notified then")
+    removing.add_argument("number", type=number, metavar="NUMBER", help="as `list` shows it")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from noroshi.console.commands.asking import ask_coordinator, author, lines_of, place
+from noroshi.console.commands.asking import ask_coordinator, author, lines_of, number, place
 from noroshi.console.output import Printer, iso
 from noroshi.console.sanitise import visible
 from noroshi.console.times import Clockface
@@ -26,12 +26,12 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rollback_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--to", type=int, default=0, metavar="VERSION", help="default: the one before the newest")
+    parser.add_argument("name", metavar="NAME", help="a definition, also a removed one")
+    parser.add_argument("--to", type=number, default=0, metavar="VERSION", help="default: the one before the newest")
 
 
 def add_remove_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="definitions in force; their versions stay")
 
 
 def run_log(arguments: argparse.Namespace) -> int:

@@ -96,7 +96,7 @@ class NoroshiScreen(Screen[None]):
         self.stale_banner.show(console.warning())
         held = summary(status.holding, console.now) if status and self.TELLS_HOLDING else ""
         self.holding_bar.show(f" ○ {held}; s shows what is held back" if held else "")
-        self.holding_bar.display = bool(held)
+        self.holding_bar.set_class(bool(held), "-held")
 
     def action_holding(self) -> None:
         """What keeps notifications back, whole, kept up to date while it is open."""

@@ -219,6 +219,8 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
             line.append(f"  NO DRAFT IS KEPT: {visible(self._not_kept)}", "bold")
         if self._elsewhere:
             line.append(f"  ALSO OPEN in process {', '.join(map(str, self._elsewhere))}", "bold")
+        if self._checked is not None and base.name is not None and self._checked.seen > base.seen:
+            line.append(f"  v{self._checked.seen} IS THERE NOW: saving shows both", "bold")
         if not self.console.led:
             line.append("  NO COORDINATOR: saving waits for one", "bold")
         self.title_bar.show(line)

@@ -25,6 +25,7 @@ class LogScreen(PagedScreen[LogLine, LogFilter]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "origin", "Node and source"),
     ]
+    EMPTY = "  no line yet: `logs:` in each node file says which files are followed"
     FILTER_HINT = "text, !text, node:db1, source:/var/log/**"
     HINTS = (
         ("?", "help"),

@@ -39,6 +39,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
         Binding("H", "only('held')", "Held back"),
         Binding("s", "holding", "Silences"),
     ]
+    EMPTY = "  no notification yet: nothing has come that a definition matches; 4 shows them"
     FILTER_HINT = "text, !text, status:failed, event:app/*, node:db1"
     HINTS = (
         ("?", "help"),
@@ -91,6 +92,11 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
     def more_state(self) -> str:
         pending = self.console.picture.pending if self.console.picture else 0
         return f"  ◐ {pending:,} pending" if pending else ""
+
+    def none_found(self, typed: str) -> str:
+        if typed.startswith("event:"):
+            return "  nobody was told of it: no definition matches (4 shows them); or it is no longer kept"
+        return super().none_found(typed)
 
     def in_words(self, row: Notification) -> str:
         when, status = self.console.face.precise(row.created_at), visible(row.status)

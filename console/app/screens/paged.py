@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import ClassVar, Generic, cast
 
 from rich.text import Text
@@ -42,6 +41,8 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
     ]
     FILTER_HINT: ClassVar[str] = ""
     """What the prompt of the filter shows while it is empty."""
+    EMPTY: ClassVar[str] = ""
+    """What stands in place of the list while the table is empty."""
 
     def __init__(self, table: Table[Row, Which]) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
             self._sought = ""
             self.say(f"could not look: {visible(event.why)}")
         if event.key == self._key("save"):
-            self.say(f"not saved: {visible(event.why)}")
+            self.say(f"not saved: {visible(event.why)}; w asks for another place")
 
     def tick(self) -> None:
         self.view.show_times(self.console.now, self.console.face)
@@ -152,9 +153,19 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
             line.append(f"  {total:,} {self.table.one if total == 1 else self.table.noun}")
         if self._sought:
             line.append(f"  looking for {self._sought}, Esc stops", "bold")
+        view.say_of_nothing(self._nothing())
         line.append(self.more_state())
         line.append(f"  times {'local' if self.console.face.local else 'UTC'}")
         self.state_bar.show(line)
+
+    def _nothing(self) -> str:
+        if self._search is None:
+            return self.EMPTY
+        return "" if self._search.searching else self.none_found(self._typed)
+
+    def none_found(self, typed: str) -> str:
+        """What it means that a filter finds nothing; safe."""
+        return "  nothing found; Esc shows all"
 
     def more_state(self) -> str:
         """What else the state line tells; safe."""
@@ -285,7 +296,7 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
     def _save(self, typed: str) -> None:
         which = self._search.which if self._search else self.table.everything
         self.say("saving …")
-        self._submit("save", save_job(self.table, which, Path(typed).expanduser()))
+        self._submit("save", save_job(self.table, which, typed.strip()))
 
     def _filter(self, typed: str) -> None:
         typed = typed.strip()

@@ -9,6 +9,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from noroshi.console.app.detail import TERMS, event_job, node_detail, silence_detail, state_detail, terms_job
+from noroshi.console.app.filtering import named
 from noroshi.console.app.screens.deciding import Deciding, acknowledgement, maintenance, silence
 from noroshi.console.app.screens.detail import DetailScreen
 from noroshi.console.app.screens.filtered import FilteredScreen
@@ -20,6 +21,7 @@ from noroshi.console.output import node_json, state_json
 from noroshi.console.queries import Picture, Status
 from noroshi.console.sanitise import escaped_json
 from noroshi.console.severity import Severity, severity_of
+from noroshi.store.model import FAILURE_EVENT
 from noroshi.store.silences import Silence
 
 
@@ -127,7 +129,7 @@ class StatusScreen(FilteredScreen):
         if node is None:
             self._say_no_row()
         else:
-            self.console.show_log(f"node:{node} ")
+            self.console.show_log(named("node", node))
 
     def action_terms(self) -> None:
         self.console.push_screen(DetailScreen(TERMS, [("", "reading …")], "who led, newest first"))
@@ -136,9 +138,9 @@ class StatusScreen(FilteredScreen):
     def action_notifications(self) -> None:
         row = self.table.current
         if isinstance(row, StateRow):
-            self.console.show_notifications(f"event:{row.row.event} ")
+            self.console.show_notifications(named("event", row.row.event))
         elif isinstance(row, NodeRow):
-            self.console.show_notifications(f"node:{row.node.node} ")
+            self.console.show_notifications(named("node", row.node.node))
         else:
             self._say_no_row()
 
@@ -158,9 +160,18 @@ class StatusScreen(FilteredScreen):
         if isinstance(row, NodeRow):
             self._deciding.begin(maintenance(row.node.node))
         elif isinstance(row, StateRow):
-            self._deciding.begin(silence(row.row.event))
+            self._silence(row.row.event)
         else:
             self._say_no_row()
+
+    def _silence(self, event: str) -> None:
+        """Of just this event: what a silence covers is said by a pattern."""
+        if event == FAILURE_EVENT:
+            self.say("no silence covers it: it is how everybody learns that telling did not work")
+        elif "*" in event:
+            self.say("its name has a *, which a silence takes for any name: `noroshi silence add` shows what it covers")
+        else:
+            self._deciding.begin(silence(event))
 
     def answered(self, purpose: str, text: str) -> None:
         self._deciding.answered(purpose, text)
@@ -202,7 +213,7 @@ class StatusScreen(FilteredScreen):
             fields += silence_detail((one for one in self._standing if one.node == row.node.node), face)
         elif isinstance(row, StateRow):
             name = row.row.event
-            fields = state_detail(row.row, now, face, as_of)
+            fields = state_detail(row.row, now, face, row.as_of if as_of is None else as_of)
             fields += silence_detail((one for one in self._standing if one.covers_event(name, row.row.node)), face)
         else:
             self.action_fold()

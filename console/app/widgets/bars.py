@@ -23,11 +23,20 @@ Hints = tuple[tuple[str, str], ...]
 
 
 TOLD = 4.0
-"""Seconds for which something said in passing stands."""
+"""Seconds for which something said in passing stands at least."""
+READ = 15
+"""Characters read in a second by somebody who has just been woken."""
 
 
 class Bar(Static):
     """One line of safe text; repaints only when it changes."""
+
+    DEFAULT_CSS = """
+    Bar {
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    """
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("", markup=False, **arguments)
@@ -35,7 +44,7 @@ class Bar(Static):
 
     def show(self, text: Text | str) -> None:
         """Show a rich Text (or a plain string), never markup; the strings in it are sanitised already."""
-        shown = Text(text, no_wrap=True, overflow="ellipsis") if isinstance(text, str) else text
+        shown = Text(text) if isinstance(text, str) else text
         if shown != self.shown:
             self.shown = shown
             self.update(shown)
@@ -47,6 +56,7 @@ class KeyBar(Bar):
     def __init__(self, hints: Hints) -> None:
         super().__init__(id="keys")
         self._hints = hints
+        self._instead: Hints | None = None
         self._dimmed: frozenset[str] = frozenset()
         self._told: Timer | None = None
 
@@ -55,30 +65,37 @@ class KeyBar(Bar):
 
     def restore(self) -> None:
         """The keys given at the start."""
-        self.show_hints(self._hints, self._dimmed)
+        self._instead = None
+        self._show_keys()
 
     def offer(self, hints: Hints, dimmed: frozenset[str] = frozenset()) -> None:
         """These keys from now on, some of which cannot be used now; what was just said is left standing."""
         if (hints, dimmed) != (self._hints, self._dimmed):
             self._hints, self._dimmed = hints, dimmed
             if self._told is None:
-                self.restore()
+                self._show_keys()
+
+    def show_hints(self, hints: Hints) -> None:
+        """These keys instead, until `restore`."""
+        self._instead = hints
+        self._show_keys()
 
     def tell(self, text: str) -> None:
-        """Say something in passing, in the place of the keys; `text` is safe."""
+        """Say something in passing, in the place of the keys, for as long as it takes to read; `text` is safe."""
         if self._told is not None:
             self._told.stop()
-        self.show(Text(f" {text}", "bold", no_wrap=True, overflow="ellipsis"))
-        self._told = self.set_timer(TOLD, self._told_enough)
+        self.set_class(True, "-told")
+        self.show(Text(f" {text}", "bold"))
+        self._told = self.set_timer(max(TOLD, len(text) / READ), self._show_keys)
 
-    def _told_enough(self) -> None:
+    def _show_keys(self) -> None:
+        if self._told is not None:
+            self._told.stop()
         self._told = None
-        self.restore()
-
-    def show_hints(self, hints: Hints, dimmed: frozenset[str] = frozenset()) -> None:
-        """These keys instead."""
-        line = Text(no_wrap=True, overflow="ellipsis")
-        for key, meaning in hints:
+        self.set_class(False, "-told")
+        line = Text()
+        dimmed = self._dimmed if self._instead is None else frozenset[str]()
+        for key, meaning in self._hints if self._instead is None else self._instead:
             line.append(f" {key} ", "dim" if key in dimmed else "bold reverse")
             line.append(f"{meaning} ", "dim" if key in dimmed else "none")
         self.show(line)
@@ -87,8 +104,14 @@ class KeyBar(Bar):
 class StaleBanner(Bar):
     """Says that what is shown is old, on as many lines as it takes; takes no room while there is nothing to say."""
 
+    DEFAULT_CSS = """
+    StaleBanner {
+        text-wrap: wrap;
+    }
+    """
+
     def show(self, text: Text | str) -> None:
-        super().show(Text(text) if isinstance(text, str) else text)
+        super().show(text)
         self.display = bool(self.shown.plain)
 
 

@@ -60,6 +60,13 @@ class LineView(ScrollView, can_focus=True):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.cursor: int | None = None
+        self._nothing = ""
+
+    def say_of_nothing(self, text: str) -> None:
+        """What stands here while there is no row; safe."""
+        if text != self._nothing:
+            self._nothing = text
+            self.refresh()
 
     # --- for subclasses -----------------------------------------------------------------------------------------
 
@@ -104,7 +111,8 @@ class LineView(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width, at = self.scrollable_content_region.width, y + self.scroll_offset.y
         if at >= self.row_count:
-            return Strip.blank(width, self.rich_style)
+            words = Text(self._nothing if not at else "", self.rich_style)
+            return Strip(words.render(self.app.console, end="")).crop_extend(0, width, self.rich_style)
         return self.strip_of(at, width)
 
     def strip_of(self, at: int, width: int) -> Strip:
