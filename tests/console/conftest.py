@@ -9,7 +9,10 @@ from pathlib import Path
 
 import apsw
 import pytest
+from cluster import Cluster
+from editing import only_chain
 from filling import NOW, SECOND, Run, definitions_story, fill, layout_of, make_cluster, story
+from night import night
 from terminals import plain_environment
 
 from noroshi.console.main import main
@@ -39,6 +42,16 @@ def defined(filled: Path) -> Path:
     """Likewise with some definitions; db2 is DOWN, db9 is not of the cluster."""
     fill(layout_of(filled), lambda connection: definitions_story(connection, NOW), long_led)
     return filled
+
+
+@pytest.fixture
+def told_file(file: Path) -> Path:
+    def write(connection: apsw.Connection) -> None:
+        night(connection)
+        connection.execute("UPDATE terms SET since = ?", (NOW - 9 * 3600 * SECOND,))
+
+    fill(layout_of(file), write)
+    return file
 
 
 @pytest.fixture
@@ -89,3 +102,19 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return status, captured.out, captured.err
 
     return runs
+
+
+@pytest.fixture(scope="module")
+def editing_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real one of one node."""
+    with Cluster(Path(tmp_path_factory.mktemp("editing")) / "c", names=("a",)) as running:
+        running.start()
+        running.await_up()
+        yield running
+
+
+@pytest.fixture
+def cluster(editing_cluster: Cluster) -> Cluster:
+    """Likewise, with the definition `chain` alone."""
+    only_chain(editing_cluster)
+    return editing_cluster

@@ -1,4 +1,4 @@
-"""Definitions edited in the console of a real cluster: saved, refused, in conflict, kept, tested, rolled back."""
+"""A definition edited in the console of a real cluster: checked, saved, in conflict, kept as a draft."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from conftest import Tmux
+from editing import exported, file_of, in_front, open_editor, put, save, versions
 from pilots import Console, console
 from terminals import COMMAND
 from waiting import wait_until
@@ -18,77 +19,8 @@ from noroshi.console.app.screens.choice import ChoiceScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
 from noroshi.console.app.widgets.text_view import TextView
-from noroshi.console.commands.asking import ask_coordinator, author, place
+from noroshi.console.commands.asking import author
 from noroshi.console.queries import Queries
-from noroshi.node.wire.messages import ImportDefinitions
-from noroshi.store import definitions, views
-from noroshi.store.tables.definitions import VersionRow
-
-TEXT = """\
-events:
-  - name: chain
-    match: {event: "app/chain", state: ERROR}
-    notify:
-      - {priority: 1, node: a, procedure: process, application: ["PROGRAM", one]}
-      - {priority: 2, node: a, procedure: process, application: [/not/allowed]}
-"""
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(Path(tmp_path_factory.mktemp("editing")) / "c", names=("a",)) as running:
-        running.start()
-        running.await_up()
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh(cluster: Cluster) -> None:
-    """Only `chain`, as TEXT has it."""
-    cluster.layout.definitions.unlink(missing_ok=True)
-    save(cluster, TEXT.replace("PROGRAM", str(cluster.nodes["a"].program)), "seed", prune=True)
-
-
-def save(cluster: Cluster, text: str, by: str, *, prune: bool = False) -> None:
-    """Another operator's edit."""
-    at = place(str(cluster.nodes["a"].config))
-    ask_coordinator(at, ImportDefinitions(text, "elsewhere.yaml", by, prune=prune), "import")
-
-
-def versions(cluster: Cluster, name: str = "chain") -> tuple[VersionRow, ...]:
-    return cluster.query(lambda connection: views.definition_versions(connection, name)) or ()
-
-
-def exported(cluster: Cluster) -> str:
-    found, _ = cluster.query(views.definitions_seen) or ((), {})
-    return definitions.export(found)
-
-
-async def open_editor(shown: Console) -> EditorScreen:
-    """Stand on `chain` and edit it."""
-    await shown.press("4")
-    await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
-    await shown.press("e")
-    await in_front(shown, EditorScreen)
-    await shown.shows("NO PROBLEM", "If app/chain became ERROR now:")
-    screen = shown.app.screen
-    assert isinstance(screen, EditorScreen)
-    return screen
-
-
-async def in_front(shown: Console, screen: type) -> None:
-    await shown.until(f"{screen.__name__} in front", lambda: isinstance(shown.app.screen, screen))
-    await shown.pilot.pause()
-
-
-def put(screen: EditorScreen, old: str, new: str) -> None:
-    """As if it was typed."""
-    assert old in screen.text.text
-    screen.text.replace_all(screen.text.text.replace(old, new, 1))
-
-
-def file_of(cluster: Cluster) -> Path:
-    return cluster.nodes["a"].config
 
 
 def test_an_edit_is_checked_as_it_is_typed_shown_as_a_difference_and_saved(cluster: Cluster) -> None:
@@ -177,6 +109,17 @@ async def conflict(shown: Console) -> None:
     await shown.shows("SAVE chain")
     await shown.press("y")
     await shown.shows("CONFLICT")
+
+
+def test_an_edit_of_somebody_else_is_seen_while_typing(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            await open_editor(shown)
+            assert "IS THERE NOW" not in shown.text
+            save(cluster, exported(cluster).replace("app/chain", "app/other"), "bob")
+            await shown.shows(f"v{versions(cluster)[-1].version} IS THERE NOW: saving shows both")
+
+    asyncio.run(run())
 
 
 def test_theirs_can_be_taken_and_undo_brings_mine_back(cluster: Cluster) -> None:
@@ -326,130 +269,6 @@ def test_a_save_waits_for_a_coordinator_and_then_goes_through(cluster: Cluster) 
         if not cluster.nodes["a"].running:
             cluster.start("a")
         cluster.await_up()
-
-
-def test_one_is_added_removed_and_brought_back(cluster: Cluster) -> None:
-    async def run() -> None:
-        async with console(file_of(cluster)) as shown:
-            await open_editor(shown)
-            await shown.press("escape", "q")
-            await in_front(shown, DefinitionsScreen)
-            await shown.press("a", "l")
-            await in_front(shown, EditorScreen)
-            screen = shown.app.screen
-            assert isinstance(screen, EditorScreen)
-            await shown.shows("NO PROBLEM", "a new definition")
-            put(screen, "new-definition", "chain")
-            await shown.shows("there is a definition 'chain' already")
-            put(screen, "name: chain", "name: oom")
-            await shown.shows("NO PROBLEM", "a line came that the pattern finds")
-            await shown.press("ctrl+s")
-            await in_front(shown, ChoiceScreen)
-            await shown.shows("SAVE oom?", "+   - name: oom")
-            await shown.press("y")
-            await in_front(shown, DefinitionsScreen)
-            await shown.until("it stands there", lambda: shown.app.definitions_screen.table.current_name == "oom")
-            await shown.press("d")
-            await shown.shows("REMOVE oom v", "-   - name: oom")
-            await shown.press("y")
-            await shown.shows("REMOVED  1", ": removed")
-            assert shown.app.definitions_screen.table.go_to("oom")
-            await shown.press("v")
-            await shown.shows("VERSIONS of oom", "(removed)")
-            await shown.press("j", "r")
-            await shown.shows("ROLL BACK oom to v1", "+   - name: oom")
-            await shown.press("y")
-            await shown.shows("(roll-back to version 1)")
-        assert [row.definition is not None for row in versions(cluster, "oom")] == [True, False, True]
-
-    asyncio.run(run())
-
-
-def test_a_roll_back_that_came_too_late_changes_nothing(cluster: Cluster) -> None:
-    async def run() -> None:
-        save(cluster, exported(cluster).replace("app/chain", "app/second"), "bob")
-        async with console(file_of(cluster)) as shown:
-            await shown.press("4")
-            await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
-            await shown.press("v")
-            await shown.shows("app/chain -> app/second")
-            save(cluster, exported(cluster).replace("app/second", "app/third"), "carol")
-            await shown.press("j", "r", "y")
-            await shown.shows("NOT ROLLED BACK", "carol made version")
-            await shown.press("escape")
-            await shown.shows("app/second -> app/third")
-        assert versions(cluster)[-1].author == "carol"
-
-    asyncio.run(run())
-
-
-def test_a_test_delivery_is_confirmed_and_shows_each_outcome(cluster: Cluster) -> None:
-    async def run() -> None:
-        async with console(file_of(cluster)) as shown:
-            await shown.press("4")
-            await shown.until("chain is listed", lambda: shown.app.definitions_screen.table.go_to("chain"))
-            await shown.press("x")
-            await shown.shows("TEST chain?")
-            await shown.press("enter")
-            await in_front(shown, DefinitionsScreen)
-            assert cluster.nodes["a"].told() == []
-            await shown.press("x", "y")
-            await shown.shows("● priority 1  a  process  delivered", "✖ priority 2  a  process  failed", within=20)
-            await shown.shows("1 of 2 groups delivered")
-        ((_, event, state, _, _, _),) = cluster.nodes["a"].told()
-        assert (event, state) == ("test/chain", "TEST")
-
-    asyncio.run(run())
-
-
-def test_a_lost_answer_is_no_lost_edit(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The coordinator has saved it, and the answer never came."""
-    from noroshi.node.wire import requests
-    from noroshi.store.errors import NoroshiError
-
-    ask = requests.ask
-
-    def lost(*arguments: object, **options: object) -> None:
-        ask(*arguments, **options)  # type: ignore[arg-type]
-        raise NoroshiError("no answer from the coordinator at", on="it")
-
-    async def run() -> None:
-        async with console(file_of(cluster)) as shown:
-            screen = await open_editor(shown)
-            put(screen, "app/chain", "app/answered")
-            await shown.press("ctrl+s")
-            await in_front(shown, ChoiceScreen)
-            monkeypatch.setattr(requests, "ask", lost)
-            await shown.press("y")
-            await in_front(shown, DefinitionsScreen)
-            await shown.shows("saved")
-
-    asyncio.run(run())
-    made = versions(cluster)[-1].definition
-    assert made is not None and made.event == "app/answered"
-
-
-def test_what_cannot_be_saved_is_told_and_the_text_stays(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    from noroshi.node.wire import requests
-    from noroshi.store.errors import NoroshiError
-
-    def refused(*arguments: object, **options: object) -> None:
-        raise NoroshiError("no answer from the coordinator at", on="tcp://127.0.0.1:1", why="nothing within 5 s")
-
-    async def run() -> None:
-        async with console(file_of(cluster)) as shown:
-            screen = await open_editor(shown)
-            put(screen, "app/chain", "app/unanswered")
-            await shown.press("ctrl+s")
-            await in_front(shown, ChoiceScreen)
-            monkeypatch.setattr(requests, "ask", refused)
-            await shown.press("y")
-            await shown.shows("NOT SAVED", "nothing within 5 s", "What you typed is still here")
-            await shown.press("escape")
-            await in_front(shown, EditorScreen)
-            assert "app/unanswered" in screen.text.text
-
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize("size", [(80, 24), (130, 30), (20, 5)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import NOW, SECOND, Run, event, fill, layout_of, notification
+from filling import NOW, SECOND, Run, event, fill, layout_of, leading
 from pilots import Console, console
 
 from noroshi.console.app.detail import Fields
@@ -213,24 +213,22 @@ def test_the_rehearsal_of_an_edit_says_what_would_hold_it_back(defined: Path) ->
     def acknowledged(connection: apsw.Connection) -> None:
         troubles.acknowledge(connection, "raid/db1/md0", "DEGRADED", "ann", "on it", now, None)
 
-    def silenced(connection: apsw.Connection) -> None:
-        silences.add(connection, "raid/*/*", "", "bob", "upgrade", now - HOUR, now + HOUR)
-
-    def told(connection: apsw.Connection) -> None:
-        silences.end(connection, 1, now, "bob")
-        event_of = event(connection, "app/orders", "ERROR", at=now)
-        notification(connection, event_of, "delivered", at=now)
+    silenced = "INSERT INTO silences (pattern, node, author, comment, begun_at, until) VALUES"
+    silenced += f" ('raid/*/*', '', 'bob', 'upgrade', {now - HOUR}, {now + HOUR})"
+    told = f"INSERT INTO notifications (definition, version, status, created_at) VALUES ('x', 1, 'delivered', {now})"
 
     async def run() -> None:
-        fill(layout, acknowledged)
         async with console(defined, (160, 30)) as shown:
             await _rehearsed(shown, "disk-trouble")
             await shown.shows("told, all of a group is enough", "repeats held back: DEGRADED acknowledged by ann")
-            fill(layout, silenced)
+            order(f"sql {silenced}")
             await shown.shows("NOT told: silenced: silence 1 of bob: upgrade, until", "otherwise priority 1, now")
             await shown.shows("told when the silence ends, if it is still so")
             layout.cluster.write_text(layout.cluster.read_text() + "limit: {count: 1, within: 1h}\n")
-            fill(layout, told)
+            order(f"sql UPDATE silences SET ended_at = {now}")
+            order(f"sql {told}")
             await shown.shows("NOT told: the overall limit is reached: 1 within 3600s", "one summary tells how much")
 
-    asyncio.run(run())
+    fill(layout, acknowledged)
+    with leading(layout) as order:  # in a process of its own: the console reads while it writes
+        asyncio.run(run())

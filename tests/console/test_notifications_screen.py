@@ -1,4 +1,4 @@
-"""The notifications screen: who was told, by which attempts; live, filtered, opened, acknowledged."""
+"""The notifications screen: who was told, by which attempts; live, filtered, opened."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 import apsw
 import pytest
 from filling import (
-    DELIVERED,
-    FAILED,
     HOSTILE,
+    NOW,
     SECOND,
     Try,
     event,
@@ -20,9 +19,9 @@ from filling import (
     leading,
     lines,
     many_notifications,
-    notification,
     told,
 )
+from night import open_history, row
 from pilots import Console, console, same_as_snapshot
 from test_hostile import check, open_and_close
 
@@ -31,54 +30,6 @@ from noroshi.console.app.screens.log import LogScreen
 from noroshi.console.app.screens.notifications import NotificationsScreen
 from noroshi.console.app.screens.status import StatusScreen
 from noroshi.console.app.widgets.notification_view import fit_columns
-from noroshi.store.tables.notifications import NotificationRow
-
-NOW = 1_763_780_645_000_000
-"""2025-11-22 03:04:05 UTC, as in conftest."""
-
-
-def row(about: int | None, status: str, definition: str = "orders", **more: object) -> NotificationRow:
-    return NotificationRow(0, definition, 2, about, more.pop("log", None), more.pop("failure", None), status, **more)  # type: ignore[arg-type]
-
-
-def night(connection: apsw.Connection) -> None:
-    """One of each kind, oldest first; the newest is under way."""
-    disk = event(connection, "raid/db1/md0", "DEGRADED", "sdb1 removed, 1 of 2 left", at=NOW - 86400 * SECOND)
-    orders = event(connection, "app/orders", "ERROR", "queue is full", "db3", at=NOW - 700 * SECOND)
-    link = event(connection, "link/db2/eth1", "DOWN", "carrier lost", "db2", at=NOW - 600 * SECOND)
-    why = json.dumps({"notification": 2, "definition": "orders", "about": "app/orders ERROR", "why": "no group left"})
-    failure = event(connection, "notification-failure", "ERROR", why, at=NOW - 500 * SECOND)
-    lines(connection, ["Out of memory: killed process 4242"], "db2", "/var/log/kern.log", at=NOW - 400 * SECOND)
-    notification(connection, disk, "delivered", "a destination delivered", NOW - 86400 * SECOND)
-    output = "connecting\n\x1b[31mno line to the pager\x1b[0m"
-    told(
-        connection,
-        row(orders, "failed"),
-        [Try("db2", "failed", "exit status 7", output), Try("db3", "timeout", "no answer within the time limit: 10s")],
-        NOW - 690 * SECOND,
-        "no group left",
-    )
-    told(connection, row(failure, "delivered", "failures", failure=2), [DELIVERED], NOW - 500 * SECOND)
-    told(connection, row(link, "held", "links"), [], NOW - 450 * SECOND, "silenced: ann, work on the switch")
-    told(connection, row(None, "delivered", "out-of-memory", log=1), [DELIVERED], NOW - 400 * SECOND)
-    told(connection, row(orders, "delivered", notice="repeat"), [DELIVERED], NOW - 90 * SECOND)
-    told(connection, row(orders, "pending", notice="escalation"), [FAILED, Try("ops2", None)], NOW - 42 * SECOND)
-
-
-@pytest.fixture
-def told_file(file: Path) -> Path:
-    def write(connection: apsw.Connection) -> None:
-        night(connection)
-        connection.execute("UPDATE terms SET since = ?", (NOW - 9 * 3600 * SECOND,))
-
-    fill(layout_of(file), write)
-    return file
-
-
-async def open_history(shown: Console) -> None:
-    await shown.press("3")
-    await shown.until("in front", lambda: isinstance(shown.app.screen, NotificationsScreen))
-    await shown.until("rows are there", lambda: shown.notifications.row_count == 0 or "…" not in shown.rows[3:4])
 
 
 def aligned(shown: Console) -> bool:
@@ -371,80 +322,5 @@ def test_every_text_from_outside_is_shown_and_none_obeyed(file: Path) -> None:
                     check(shown)
                     if size == (80, 24):
                         await open_and_close(shown, NotificationsScreen)
-
-    asyncio.run(run())
-
-
-# --- acknowledging ------------------------------------------------------------------------------------------------
-
-
-def test_without_a_coordinator_an_acknowledgement_waits_and_says_so(told_file: Path) -> None:
-    async def run() -> None:
-        async with console(told_file) as shown:
-            await open_history(shown)
-            await shown.shows("COORDINATOR GONE")
-            await shown.press("a")
-            await shown.shows("there is no coordinator now: an acknowledgement waits for one")
-
-    asyncio.run(run())
-
-
-def test_a_line_cannot_be_acknowledged_nor_anything_in_a_read_only_console(told_file: Path) -> None:
-    async def run() -> None:
-        with leading(layout_of(told_file)):
-            async with console(told_file, read_only=True) as shown:
-                await open_history(shown)
-                await shown.press("a")
-                await shown.shows("this console is read-only")
-                shown.notifications.go_to(5)
-                await shown.press("a")
-                await shown.shows("only an event can be acknowledged")
-
-    asyncio.run(run())
-
-
-def test_a_refusal_stands_until_it_is_closed_and_what_was_typed_is_kept(told_file: Path) -> None:
-    """Somebody holds the role and does not answer."""
-
-    async def run() -> None:
-        with leading(layout_of(told_file)):
-            async with console(told_file) as shown:
-                await open_history(shown)
-                await shown.until("no warning", lambda: "GONE" not in shown.text)
-                await shown.press("a", *"on it", "enter")
-                await shown.press(*"2 years", "enter")
-                await shown.shows("'2 years' is no duration")
-                await shown.press(*["backspace"] * 7, *"2h", "enter")
-                await shown.shows("y/N: acknowledge app/orders as ")
-                await shown.press("enter")
-                await shown.shows("not acknowledged")
-                await shown.press("a")
-                await shown.shows("comment: on it")
-                await shown.press("enter", "enter", "y", "enter")
-                await shown.shows("NOT ACKNOWLEDGED", "no answer from the coordinator", "a asks again", within=20)
-                await shown.press("escape", "a")
-                await shown.shows("comment: on it")
-                await shown.press("escape")
-                assert isinstance(shown.app.screen, NotificationsScreen)
-
-    asyncio.run(run())
-
-
-def test_who_has_acknowledged_it_stands_in_the_list_and_in_the_detail(told_file: Path) -> None:
-    def acknowledge(connection: apsw.Connection) -> None:
-        connection.execute(
-            "INSERT INTO acknowledgements (event, state, author, comment, created_at, until)"
-            " VALUES ('app/orders', 'ERROR', 'ann', 'on it', ?, ?)",
-            (NOW, NOW + 3600 * SECOND),
-        )
-
-    fill(layout_of(told_file), acknowledge)
-
-    async def run() -> None:
-        async with console(told_file, (100, 40)) as shown:
-            await open_history(shown)
-            await shown.until("three rows", lambda: shown.text.count(" ann ") == 3)
-            await shown.press("enter")
-            await shown.shows("acknowledged    by ann at 2025-11-22 03:04:05Z, until 2025-11-22 04:04:05Z: on it")
 
     asyncio.run(run())
