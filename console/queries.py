@@ -184,11 +184,6 @@ class Queries:
         """The lowest and highest id of the log."""
         return self.ask(views.log_bounds)
 
-    def log_page(self, low: int, high: int) -> tuple[LogLine, ...]:
-        """The lines with ids from `low` to `high`, long ones cut."""
-        page = self.ask(lambda c: views.log_after(c, low - 1, high - low + 1, CUT))
-        return tuple(line for line in page if line.id <= high)
-
     def log_lines(self, ids: tuple[int, ...]) -> tuple[LogLine, ...]:
         """The lines with these ids, long ones cut."""
         return self.ask(lambda c: views.log_lines(c, ids, CUT))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -122,7 +123,27 @@ def difference(old: Definition | None, new: Definition | None) -> list[str]:
     before, after = _lines(old), _lines(new)
     if before == after:
         return []
-    return [line.rstrip() for line in difflib.ndiff(before, after) if not line.startswith("?")]
+    return lines_apart(before, after)
+
+
+LINES_COMPARED = 1_000_000
+"""Lines of the one times lines of the other up to which they are compared: some tenths of a second. (ndiff looks for
+letters in common as well, and held every key for seconds with 100 destinations.)"""
+
+
+def lines_apart(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Both texts as one: every line with `- `, `+ ` or two spaces before it; a new line stands behind the one it
+    replaces."""
+    if len(before) * len(after) > LINES_COMPARED:
+        return [f"- {line}" for line in before] + [f"+ {line}" for line in after]
+    found: list[str] = []
+    for what, low, high, start, stop in difflib.SequenceMatcher(None, before, after).get_opcodes():
+        if what == "equal":
+            found += [f"  {line}" for line in before[low:high]]
+            continue
+        for old, new in zip_longest(before[low:high], after[start:stop]):
+            found += ([f"- {old}"] if old is not None else []) + ([f"+ {new}"] if new is not None else [])
+    return [line.rstrip() for line in found]
 
 
 def _lines(one: Definition | None) -> list[str]:

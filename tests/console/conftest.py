@@ -116,5 +116,6 @@ def editing_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
 @pytest.fixture
 def cluster(editing_cluster: Cluster) -> Cluster:
     """Likewise, with the definition `chain` alone."""
+    editing_cluster.await_up()  # a machine that stood still for a while may have cost it its leader
     only_chain(editing_cluster)
     return editing_cluster

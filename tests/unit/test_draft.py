@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import os
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from noroshi.console.app import drafts
-from noroshi.console.app.draft import Base, check, copy_of, difference, rehearse, sample, template
+from noroshi.console.app.draft import Base, check, copy_of, difference, lines_apart, rehearse, sample, template
 from noroshi.console.app.drafts import Draft
 from noroshi.console.commands.explaining import LEADERLESS
 from noroshi.store.explain import Facts
@@ -182,3 +185,25 @@ def editing_elsewhere() -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+def test_a_difference_shows_both_texts_line_by_line() -> None:
+    assert lines_apart(["a", "b", "c"], ["a", "x", "c", "d"]) == ["  a", "- b", "+ x", "  c", "+ d"]
+    assert lines_apart([], ["a"]) == ["+ a"]
+    assert lines_apart(["a "], []) == ["- a"]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
+def test_either_text_can_be_read_out_of_a_difference(before: list[str], after: list[str]) -> None:
+    shown = lines_apart(before, after)
+    assert [line[2:] for line in shown if line[0] != "+"] == before
+    assert [line[2:] for line in shown if line[0] != "-"] == after
+
+
+def test_long_texts_without_a_line_in_common_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The screen waits for it: no letter of a line is compared with those of another."""
+    monkeypatch.setattr(difflib, "ndiff", None)
+    before = [f"  - {{priority: {at}, node: db{at % 5}}}" for at in range(3000)]
+    after = [f"  - {{priority: {at}, node: dc{at % 7}}}" for at in range(3000)]
+    shown = lines_apart(before, after)
+    assert (len(shown), shown[0], shown[3000]) == (6000, f"- {before[0]}", f"+ {after[0]}")

@@ -7,7 +7,6 @@ operator's own disk, leaving and quitting ask, and a conflict changes nothing by
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
@@ -31,7 +30,7 @@ from noroshi.console.app.definition_jobs import (
     checking,
     saving,
 )
-from noroshi.console.app.draft import Base, Checked, difference
+from noroshi.console.app.draft import Base, Checked, difference, lines_apart
 from noroshi.console.app.drafts import Draft
 from noroshi.console.app.messages import Answered
 from noroshi.console.app.screens.base import NoroshiScreen
@@ -369,8 +368,7 @@ class EditorScreen(NoroshiScreen, inherit_bindings=False):
         self.console.push_screen(ChoiceScreen(question, lines, choices, "stay"), partial(self._left, leave))
 
     def _unsaved_lines(self) -> list[str]:
-        before, after = self._first.splitlines(), self.text.text.splitlines()
-        return [line for line in difflib.ndiff(before, after) if not line.startswith("?")]
+        return lines_apart(self._first.splitlines(), self.text.text.splitlines())
 
     def _left(self, leave: Callable[[], object], chosen: str | None) -> None:
         if chosen == "D":
