@@ -70,6 +70,12 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def said_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said in passing stands until the next: a machine that stood still meanwhile takes no message away."""
+    monkeypatch.setattr("noroshi.console.app.widgets.bars.TOLD", 600.0)
+
+
 Tmux = Callable[..., str]
 
 
