@@ -147,9 +147,10 @@ def test_errors_of_a_moving_disk_are_tried_again(old: Writer, layout: Layout, er
 
 
 def test_no_database_yet(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").touch()
     with pytest.raises(NoDatabase, match="start a node"):
         SharedReader(Layout(tmp_path)).query(balances)
-    with pytest.raises(NoDatabase):
+    with pytest.raises(NoDatabase, match="is the shared disk mounted"):
         SharedReader(Layout(tmp_path / "not" / "there")).query(balances)
     (tmp_path / "noroshi.db").touch()
     with pytest.raises(NoDatabase):

@@ -91,6 +91,7 @@ def test_damage_is_said_and_a_backup_that_cannot_be_made_too(
         file.write(b"\xff" * 40960)
     assert step(helper(layout, watchdog), care.SETTLE).damage
     layout.database.unlink()
+    layout.cluster.touch()
     one = helper(layout, watchdog)
     assert step(one, care.SETTLE).told is None
     told = step(one, 3600).told

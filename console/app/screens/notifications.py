@@ -95,7 +95,7 @@ class NotificationsScreen(PagedScreen[Notification, HistorySearch]):
 
     def none_found(self, typed: str) -> str:
         if typed.startswith("event:"):
-            return "  nobody was told of it: no definition matches (4 shows them); or it is no longer kept"
+            return "  nobody was told of it: no definition matches (4), or it is no longer kept"
         return super().none_found(typed)
 
     def in_words(self, row: Notification) -> str:
