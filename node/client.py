@@ -161,15 +161,17 @@ class Raiser:
 def request_line(event: str, state: str, supplement: object = "", *, deferred: bool = False, token: str = "") -> bytes:
     """The request as it goes over the socket. Raises TypeError or ValueError where JSON cannot hold the supplement."""
     import json
+    from json.encoder import encode_basestring_ascii as quoted  # a dict through dumps: 50 us more where it is not warm
 
     if supplement is None:
         supplement = ""
     if not isinstance(supplement, str):
         supplement = json.dumps(supplement, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    request: dict[str, object] = {"event": event, "state": state, "supplement": supplement, "deferred": deferred}
-    if token:
-        request["token"] = token
-    line = json.dumps(request).encode() + b"\n"  # with the default's own encoder: to make one takes longer
+    if not (isinstance(event, str) and isinstance(state, str)):
+        quoted = json.dumps  # the daemon says what is wrong with it
+    text = f'{{"event": {quoted(event)}, "state": {quoted(state)}, "supplement": {quoted(supplement)}, "deferred": '
+    text += ("true" if deferred else "false") + (f', "token": {quoted(token)}}}\n' if token else "}\n")
+    line = text.encode()
     if len(line) > MAX_LINE:
         raise RaiseError(f"an event of {len(line)} bytes, the limit is {MAX_LINE}", hint="shorten its supplement")
     return line

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE = _EPOCH.replace(tzinfo=None)
 _FIRST, _LAST = (
     (end.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) for end in (datetime.min, datetime.max)
 )
@@ -26,8 +27,8 @@ def to_iso(instant_us: int) -> str:
     is no number the epoch. A row is shown and told whatever became of its time.
     """
     sound = instant_us if isinstance(instant_us, int) else 0
-    moment = _EPOCH + timedelta(microseconds=min(max(sound, _FIRST), _LAST))
-    return f"{moment.year:04}{moment.strftime('-%m-%dT%H:%M:%S.%fZ')}"
+    moment = _NAIVE + timedelta(microseconds=min(max(sound, _FIRST), _LAST))
+    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 def stamp(instant_us: int) -> str:

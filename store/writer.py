@@ -104,6 +104,36 @@ def _configure(layout: Layout, connection: apsw.Connection) -> None:
         raise DiskFailed("cannot lead", on=str(layout.database), why=why, hint="update noroshi on this node")
 
 
+class Transaction:
+    """A block that is one commit. No generator, as other blocks here are: somebody waits for each commit, and where
+    nothing has run for a while each of those costs ten microseconds."""
+
+    __slots__ = ("_abort", "_begin", "_commit")
+
+    def __init__(
+        self,
+        begin: Callable[[], apsw.Connection],
+        commit: Callable[[], None],
+        abort: Callable[[BaseException], None],
+    ) -> None:
+        self._begin, self._commit, self._abort = begin, commit, abort
+
+    def __enter__(self) -> apsw.Connection:
+        return self._begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._commit()
+            return
+        try:
+            self._abort(error)
+        except BaseException as named:
+            if named is not error:
+                raise
+
+
 class Writer:
     """The leader's hold on the database, from `lead` to `close`. One thread uses it."""
 
@@ -149,27 +179,13 @@ class Writer:
             tell_cut(connection, self._layout)
             meta.add_term(connection, self.term, identity.node, identity.endpoint, self.record.since_us)
 
-    @contextmanager
-    def transaction(self) -> Iterator[apsw.Connection]:
+    def transaction(self) -> Transaction:
         """Commit the block: leaving it normally means committed, fsynced and still the leader.
 
         Whatever is raised inside rolls back and passes through, SQLite's own disk errors under their names here.
         Raises Deposed, DiskFailed (both final), DiskFull (try again later; nothing of the block was kept).
         """
-        with self._final():
-            with self._own_errors():
-                self._checkpoint.finish()
-                self._look()
-                self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                with sqlite_errors(self._connection, self._layout.database):
-                    yield self._connection
-                with self._own_errors():
-                    self._connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-            self._look()
+        return Transaction(self._begin, self._commit, self._abort)
 
     def read(self, function: Callable[[apsw.Connection], T]) -> T:
         """What `function` reads on our own connection, one state throughout; also inside a transaction."""
@@ -228,6 +244,43 @@ class Writer:
     ) -> None:
         self.close()
 
+    def _begin(self) -> apsw.Connection:
+        if self._ended is not None:
+            raise self._ended
+        try:
+            self._checkpoint.finish()
+            self._look()
+            self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            with self._noted(), self._own_errors():
+                raise error
+        return self._connection
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            with self._noted(), self._rolled_back(), self._own_errors():
+                raise error
+        try:
+            self._look()
+        except BaseException as error:
+            with self._noted(), self._own_errors():
+                raise error
+
+    def _abort(self, error: BaseException) -> None:
+        with self._noted(), self._rolled_back(), sqlite_errors(self._connection, self._layout.database):
+            raise error
+
+    @contextmanager
+    def _rolled_back(self) -> Iterator[None]:
+        """Whatever is raised in the block, after it has got its name."""
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+
     def _is_alone(self) -> bool:
         remaining = tuple(owner for owner in self.unsettled if not has_ended(owner))
         self._settle(remaining)
@@ -265,6 +318,12 @@ class Writer:
         """Refuse after the end; note the end."""
         if self._ended is not None:
             raise self._ended
+        with self._noted():
+            yield
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note the end, if that is raised in the block."""
         try:
             yield
         except (Deposed, DiskFailed) as error:

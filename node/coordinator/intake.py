@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import zmq
 
 from noroshi.node.coordinator.turn import Route
-from noroshi.node.wire import codec
+from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.messages import PROTOCOL, EventBatch, LineBatch, LogBatch, Refused, Reply, Request
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,10 @@ class Intake:
         asked: list[Asked] = []
         size = 0
         while len(asked) < DRAIN_MESSAGES and size < DRAIN_BYTES:
+            if asked and not sockets.readable(self.socket):
+                break
             try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = sockets.receive(self.socket)
             except zmq.Again:
                 break
             size += len(frames[-1])

@@ -90,7 +90,8 @@ class NoticeManager:
             after(connection, turn, definition, subject)
         else:
             trouble = self.troubles.told(connection, turn, definition, subject)
-            cause = msgspec.structs.replace(cause, trouble=trouble)
+            if trouble is not None:
+                cause = msgspec.structs.replace(cause, trouble=trouble)
             self._notifications.notify(connection, turn, definition, subject, cause)
 
     def tick(self, connection: Connection, turn: Turn) -> None:

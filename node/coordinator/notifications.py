@@ -7,7 +7,7 @@ or a rollback a new one is built from the database, which then behaves as the on
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -44,6 +44,8 @@ from noroshi.store.values import Spoilt, blamed
 
 log = logging.getLogger(__name__)
 
+_encode = msgspec.json.Encoder().encode
+
 StoreFailure = Callable[[Connection, Turn, int, str], Sequence[Notify]]
 """Stores the notification-failure event of a notification; gives what is to be notified of it (S10)."""
 
@@ -79,7 +81,7 @@ class NotificationManager:
 
     def restore(self, connection: Connection, turn: Turn, node_states: Mapping[str, NodeState]) -> None:
         """Begin from the database: node states first, then everything unfinished."""
-        self._engine = Engine(self._own_node, self._slack, lambda: secrets.token_hex(8), table.last_id(connection) + 1)
+        self._engine = Engine(self._own_node, self._slack, lambda: os.urandom(8).hex(), table.last_id(connection) + 1)
         for node, state in node_states.items():
             self._engine.handle(NodeChanged(node, state), turn.now)
         for row in table.unfinished(connection):
@@ -152,8 +154,11 @@ class NotificationManager:
 
     def _apply(self, connection: Connection, turn: Turn, actions: Sequence[act.Action]) -> None:
         for action in actions:
-            with blamed("notifications", _number(action)):
+            try:
                 self._apply_one(connection, turn, action)
+            except Exception as error:  # with a block for each, a notification would take longer
+                with blamed("notifications", _number(action)):
+                    raise error
 
     def _apply_one(self, connection: Connection, turn: Turn, action: act.Action) -> None:
         match action:
@@ -212,7 +217,7 @@ class NotificationManager:
             subject.failure_of,
             notice=cause.notice,
             trouble=cause.trouble,
-            plan=None if cause.plan is None else msgspec.json.encode(cause.plan).decode(),
+            plan=None if cause.plan is None else _encode(cause.plan).decode(),
         )
         table.add_notification(connection, row, turn.at)
 
@@ -255,7 +260,7 @@ def _attempt_row(action: act.AttemptStarted | act.AttemptSkipped, outcome: str |
         priority=action.priority,
         node=action.node,
         procedure=action.procedure,
-        application=msgspec.json.encode(action.application).decode(),
+        application=_encode(action.application).decode(),
         outcome=outcome,
         reason=reason,
     )

@@ -11,8 +11,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from noroshi.node.exits import EXIT_DISK_SILENT
 
@@ -29,6 +29,21 @@ def limit_for(size: int) -> float:
     return DISK_LIMIT + size / SLOWEST
 
 
+class Watched:
+    """A step, from the call that gave it to the end of the block."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+
+    def __enter__(self) -> None:
+        """It has begun."""
+
+    def __exit__(self, *raised: object) -> None:
+        self._done()
+
+
 class Watchdog:
     """`with watchdog.watch(what):` around each step on the shared disk; steps do not nest."""
 
@@ -39,16 +54,15 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._thread.start()
 
-    @contextmanager
-    def watch(self, what: str, limit: float | None = None) -> Iterator[None]:
-        """The block may take `limit` seconds, else DISK_LIMIT."""
+    def watch(self, what: str, limit: float | None = None) -> Watched:
+        """The block that begins with this call may take `limit` seconds, else DISK_LIMIT."""
         allowed = DISK_LIMIT if limit is None else limit
         now = time.monotonic()
         self._step = (now, now + allowed, what)
-        try:
-            yield
-        finally:
-            self._step = None
+        return Watched(self._done)
+
+    def _done(self) -> None:
+        self._step = None
 
     def close(self) -> None:
         self._closed.set()

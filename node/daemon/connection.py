@@ -29,6 +29,7 @@ class Connection(asyncio.Transport):
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket, self._protocol = accepted, protocol
+        self._descriptor = accepted.fileno()  # given a socket, the loop's selector describes it in words each time
         self._unsent = bytearray()
         self._reading = self._closing = self._choked = self._lost = False
         self._watched, self._opening = False, True
@@ -58,10 +59,10 @@ class Connection(asyncio.Transport):
         """As is wanted, where it is not so yet."""
         if self._watched and not self._reading:
             self._watched = False
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._descriptor)
         elif self._reading and not self._watched and not self._opening:
             self._watched = True
-            self._loop.add_reader(self._socket, self._readable)
+            self._loop.add_reader(self._descriptor, self._readable)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._lost:
@@ -71,7 +72,7 @@ class Connection(asyncio.Transport):
         if not waiting:
             self._writable()
             if self._unsent and not self._lost:
-                self._loop.add_writer(self._socket, self._writable)
+                self._loop.add_writer(self._descriptor, self._writable)
         if len(self._unsent) > HIGH_WATER and not self._choked:
             self._choked = True
             self._guarded(self._protocol.pause_writing)
@@ -116,7 +117,7 @@ class Connection(asyncio.Transport):
         del self._unsent[:sent]
         if self._unsent:
             return
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._descriptor)
         if self._choked:
             self._choked = False
             self._guarded(self._protocol.resume_writing)
@@ -128,7 +129,7 @@ class Connection(asyncio.Transport):
             return
         self._lost = self._closing = True
         self.pause_reading()
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._descriptor)
         self._unsent.clear()
         self._loop.call_soon(self._gone, error)
 
@@ -156,28 +157,32 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._listening, self._protocol = listening, protocol
         self._closed = False
+        self._at_once = 1
         listening.setblocking(False)
         listening.listen(backlog)
         self._begin()
 
     def close(self) -> None:
         self._closed = True
-        self._loop.remove_reader(self._listening)
+        self._loop.remove_reader(self._listening.fileno())
 
     def _begin(self) -> None:
         if not self._closed:
-            self._loop.add_reader(self._listening, self._accept)
+            self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        """One, and twice as many each time until there was no other: to find that out costs a little."""
+        for _ in range(self._at_once):
             try:
                 accepted, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._at_once = 1
                 return
             except OSError as error:
                 _log.error("cannot accept on the local socket: %s", error)
-                self._loop.remove_reader(self._listening)
+                self._loop.remove_reader(self._listening.fileno())
                 self._loop.call_later(_PAUSE, self._begin)
                 return
             accepted.setblocking(False)
             Connection(accepted, self._protocol()).open()
+        self._at_once = min(2 * self._at_once, _AT_ONCE)

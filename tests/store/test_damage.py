@@ -179,6 +179,15 @@ def test_a_false_alarm_sets_nothing_aside(old: Writer, layout: Layout) -> None:
     assert not read_mark(layout.mark).mark.suspect  # type: ignore[union-attr]
 
 
+def test_a_suspicion_within_a_transaction_ends_it_too(old: Writer) -> None:
+    with pytest.raises(ValueError, match="mine"), old.transaction() as connection:
+        connection.execute("UPDATE a SET v = 100")
+        with pytest.raises(Damaged):
+            old.suspect("a bit fell over in this node's memory")
+        raise ValueError("mine")
+    assert not connection.in_transaction
+
+
 def test_a_suspicion_of_a_deposed_leader_is_not_heard(old: Writer, layout: Layout, monkeypatch: Patch) -> None:
     """It writes to a mark that nobody reads any more."""
     drop_lock(layout)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -74,6 +75,24 @@ def test_all_is_sent_to_a_client_that_reads_late_and_the_protocol_is_told() -> N
             await until("it is gone", lambda: made[0].lost is None)
             assert made[0].resumed == made[0].paused
             writer.close()
+
+    run(story())
+
+
+def test_many_that_come_at_once_wait_for_few_rounds_of_a_busy_loop() -> None:
+    async def story() -> None:
+        async with served() as (path, made):
+            clients = [socket.socket(socket.AF_UNIX) for _ in range(90)]
+            for client in clients:
+                client.connect(str(path))
+            rounds = 0
+            while len(made) < len(clients):
+                rounds += 1
+                time.sleep(0.01)  # noqa: ASYNC251 - the others of the loop are at work
+                await asyncio.sleep(0)
+            assert rounds < 15
+            for client in clients:
+                client.close()
 
     run(story())
 
