@@ -39,11 +39,13 @@ class Done(Generic[T]):
 
 
 class Worker(Executor):
-    """`name` is the thread's. Takes nothing more after `shutdown`."""
+    """`name` is the thread's; `first` is called in it before all else. Takes nothing more after `shutdown`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, first: Callable[[], object] | None = None) -> None:
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._closed = False
+        if first is not None:
+            self._queue.put(first)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 

@@ -51,7 +51,7 @@ class Node:
 async def raising_node(
     directory: Path, wanted: Callable[[str], bool] = lambda name: True, limits: Limits | None = None
 ) -> AsyncIterator[Node]:
-    events = await Spool.open(directory / "state" / "spool" / "events", limits=limits)
+    events = await Spool.open(directory / "state" / "spool" / "events", limits=limits, urgent=True)
     deferred = await Spool.open(directory / "state" / "spool" / "deferred", limits=limits)
     intake = Intake(events, deferred, wanted=wanted, deferred_most=DEFERRED_MOST)
     agent = await Agent.open(directory / "run", intake)

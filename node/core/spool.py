@@ -93,6 +93,11 @@ def frames(first: int, bodies: Iterable[bytes]) -> bytes:
     return b"".join([frame(sequence, body) for sequence, body in enumerate(bodies, first)])
 
 
+def size(bodies: Iterable[bytes]) -> int:
+    """How many bytes `frames` makes of them."""
+    return sum(FRAME_SIZE + len(body) for body in bodies)
+
+
 def scan(data: bytes, first: int) -> Scan:
     """Every item that can be read of a segment whose first sequence is `first`."""
     items: list[Item] = []

@@ -168,7 +168,8 @@ class Daemon:
 
     async def _spool(self, parts: AsyncExitStack, name: str) -> Spool:
         limits = Limits(self._node.spool.size, self._node.spool.age)
-        spool = await Spool.open(self._node.state / "spool" / name, limits=limits, on_loss=partial(self._lost, name))
+        folder, urgent = self._node.state / "spool" / name, name == "events"
+        spool = await Spool.open(folder, limits=limits, on_loss=partial(self._lost, name), urgent=urgent)
         parts.push_async_callback(spool.close)
         self._spools.append(spool)
         return spool

@@ -40,6 +40,9 @@ class Backlog:
         self._size = 0
         self._page: tuple[Segment, list[Item]] | None = None
         self._loading: asyncio.Task[None] | None = None
+        self.unwritten: int | None = None
+        """Items of the newest stream from this sequence on may not be on the disk yet."""
+        self._missed = False  # one of these was asked for
 
     @property
     def recent(self) -> Sequence[Item]:
@@ -52,6 +55,14 @@ class Backlog:
         self._size += sum(len(item.body) for item in items)
         while self._size > MEMORY_MOST:
             self._size -= len(self._recent.popleft().body)
+
+    def written(self, first: int) -> None:
+        """What was `unwritten` from `first` on is on the disk, or was withdrawn."""
+        if self.unwritten == first:
+            self.unwritten = None
+            if self._missed:
+                self._missed = False
+                self._on_change()
 
     def withdraw(self, sequence: int) -> None:
         """Items of the newest stream from this sequence on are kept no more."""
@@ -80,7 +91,10 @@ class Backlog:
         page = self._page[1] if self._page is not None and self._page[0] is place.segment else []
         start = bisect_left(page, place.sequence, key=lambda item: item.sequence)
         if start == len(page):
-            self._load(place.segment)
+            if place.sequence <= self._written_last(place.segment):
+                self._load(place.segment)
+            else:
+                self._missed = True
         return _limited(page[start : start + limit_items], limit_bytes)
 
     async def close(self) -> None:
@@ -94,7 +108,7 @@ class Backlog:
             self._loading = asyncio.get_running_loop().create_task(self._turn_to(segment))
 
     async def _turn_to(self, segment: Segment) -> None:
-        last = segment.last  # it may grow meanwhile
+        last = self._written_last(segment)  # it may grow meanwhile
         scanned = await self._try_to_read(segment)
         last = min(last, segment.last)  # of a group that did not become safe
         items = [item for item in scanned if item.sequence <= last]
@@ -103,6 +117,11 @@ class Backlog:
             self._on_loss(loss)
         self._loading = None
         self._on_change()
+
+    def _written_last(self, segment: Segment) -> int:
+        if self.unwritten is None or segment.stream != self._kept.active.stream:
+            return segment.last
+        return min(segment.last, self.unwritten - 1)
 
     async def _try_to_read(self, segment: Segment) -> list[Item]:
         for attempt in range(_TRIES):

@@ -83,7 +83,7 @@ class DeliveryServer:
         loop = asyncio.get_running_loop()
         descriptor = cast("int", self._socket.getsockopt(zmq.FD))
         self._failed = loop.create_future()
-        loop.add_reader(descriptor, self._read)
+        loop.add_reader(descriptor, self._read_first)
         self._read_soon()
         try:
             await self._failed
@@ -106,14 +106,20 @@ class DeliveryServer:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._read)
 
-    def _read(self) -> None:
+    def _read_first(self) -> None:
+        """Take what woke us; the rest in another round of the loop: till then its record is being written."""
+        self._read(1)
+
+    def _read(self, most: int = BURST) -> None:
         """Take a few of what has come; the rest in another round of the loop."""
         self._scheduled = False
         if self._failed is None or self._failed.done():
             return
         try:
-            for _ in range(BURST):
-                self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+            for _ in range(most):
+                if most > 1 and not sockets.readable(self._socket):  # as a rule there is no other
+                    return
+                self._take(sockets.receive(self._socket))
             self._read_soon()
         except zmq.Again:
             return

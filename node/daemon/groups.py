@@ -1,14 +1,15 @@
 """Group commit: many bodies, one write, one fdatasync, in a thread of its own.
 
 Rules: while one group is being written the next gathers; a group is decided as a whole, safe or failed, and its
-waiters are called in the event loop. Once it is written it is told of there too, before it is safe: what sends it on
-need not wait for the disk, only who is promised that it is safe.
+waiters are called in the event loop. It is told of there too before it is safe, once it is written or, where it can be
+foreseen where that will be, at once: what sends it on need not wait for the disk, only who is promised that it is safe.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from noroshi.store.errors import NoroshiError
 GROUP_SIZE = SEGMENT_SIZE // 4
 """Bytes of bodies that share one fdatasync, at most; a larger body has a group of its own."""
 
+ALONE = 0.005
+"""Seconds after the last group at which what comes is on its own."""
+
 WAITING_MOST = 16 * 1024 * 1024
 """Bytes of bodies that may wait for a disk that does not answer; more is refused."""
 
@@ -32,15 +36,18 @@ class SpoolFailed(NoroshiError):
 
 
 class Group:
-    """Bodies that become safe, or fail, together. Decided: `safe`, or `error` is set; `written` comes before."""
+    """Bodies that become safe, or fail, together. Decided: `safe`, or `error` is set; `written` comes before.
 
-    __slots__ = ("bodies", "error", "safe", "size", "waiters", "written")
+    `recalled`: a next life must know what was told of, by its token; so it is not foreseen.
+    """
+
+    __slots__ = ("bodies", "error", "recalled", "safe", "size", "waiters", "written")
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.size = 0
         self.written: Written | None = None
-        self.safe = False
+        self.recalled = self.safe = False
         self.error: SpoolFailed | None = None
         self.waiters: dict[Callable[[], None], None] = {}
         """Called once each when it is decided; a dict, so that a waiter for many tickets registers once."""
@@ -89,27 +96,33 @@ class Ticket:
 class GroupCommit:
     """Takes bodies, writes them in groups with `write` in `worker`.
 
-    `on_written` is told of a group that was written, `on_unsafe` of one that was and did not become safe.
+    `foresee` may say where a group will be that is about to be written. `on_written` is told of a group that was
+    foreseen or written, `on_unsafe` of one that was told and did not become safe. `urgent`: what comes alone waits for
+    no others.
     """
 
     def __init__(
         self,
-        write: Callable[[list[bytes], Callable[[Written], object]], None],
+        write: Callable[[list[bytes], Written | None, Callable[[Written], object]], None],
         worker: Worker,
+        foresee: Callable[[Group], Written | None],
         on_written: Callable[[Group], None],
         on_unsafe: Callable[[Group], None],
         failed: Callable[[OSError], SpoolFailed],
+        urgent: bool,
     ) -> None:
-        self._write, self._worker, self._failed = write, worker, failed
+        self._write, self._worker, self._foresee, self._failed = write, worker, foresee, failed
+        self._urgent = urgent
         self._on_written, self._on_unsafe = on_written, on_unsafe
         self._loop = asyncio.get_running_loop()
         self._gathering: deque[Group] = deque()
         self._writing: Group | None = None
         self._scheduled = False
+        self._decided_at = -math.inf
         self.waiting = 0
         """Bytes of bodies not decided yet."""
 
-    def append(self, body: bytes) -> Ticket:
+    def append(self, body: bytes, recalled: bool) -> Ticket:
         """The ticket of a body that will be written with the next group."""
         group = self._gathering[-1] if self._gathering else None
         if group is None or group.size + len(body) > GROUP_SIZE:
@@ -117,6 +130,7 @@ class GroupCommit:
             self._gathering.append(group)
         group.bodies.append(body)
         group.size += len(body)
+        group.recalled |= recalled
         self.waiting += len(body)
         self._schedule()
         return Ticket(group, len(group.bodies) - 1)
@@ -127,18 +141,32 @@ class GroupCommit:
             await _decision(group)
 
     def _schedule(self) -> None:
-        """Start a little later: what arrives in the same turn of the loop rides along, and the loop is idle by then.
+        """Start what comes alone at once, else a little later: what arrives in the same turn of the loop rides along.
 
-        Begun at once, the thread and the loop wait for each other's turn to run Python: 0.2 ms longer until it is told.
+        Raisers in lock-step all come when the group before is decided; that they share the next is worth more.
         """
         if self._writing is None and self._gathering and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._start)
+            if self._urgent and self._loop.time() - self._decided_at > ALONE:
+                self._start()
+            else:
+                self._scheduled = True
+                self._loop.call_soon(self._start)
 
     def _start(self) -> None:
         self._scheduled = False
         group = self._writing = self._gathering.popleft()
-        self._worker.call(partial(self._write, group.bodies, partial(self._tell, group)), partial(self._decide, group))
+        foreseen = self._foresee(group)
+        if foreseen is not None:  # before the thread is called: from then on it is waited for
+            self._tell_at_once(group, foreseen)
+        write = partial(self._write, group.bodies, foreseen, partial(self._tell, group))
+        self._worker.call(write, partial(self._decide, group))
+
+    def _tell_at_once(self, group: Group, written: Written) -> None:
+        """A fault of who is told is not the raiser's, who is in this call, and keeps nothing from being written."""
+        try:
+            self._told(group, written)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "a fault in sending on what is written", "exception": error})
 
     def _tell(self, group: Group, written: Written) -> None:
         """In the thread that wrote it."""
@@ -149,7 +177,7 @@ class GroupCommit:
         self._on_written(group)
 
     def _decide(self, group: Group, writing: Done[None]) -> None:
-        self._writing = None
+        self._writing, self._decided_at = None, self._loop.time()
         self.waiting -= group.size
         error = writing.error
         if error is None:

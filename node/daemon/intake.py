@@ -67,11 +67,11 @@ class Intake:
     def _append(self, said: Raise, observed_at: int) -> Ticket:
         body = raising.body(said, observed_at)
         if not said.deferred:
-            return self._events.append(body)
+            return self._events.append(body, recalled=bool(said.token))
         if len(body) > self._deferred_most:
             why = f"too big to be deferred: {len(body)} bytes, a packet carries {self._deferred_most}"
             raise BadRequest(why, "shorten the supplement, or raise it without deferred")
-        return self._deferred.append(body)
+        return self._deferred.append(body, recalled=bool(said.token))
 
     def _recall(self, spool: Spool) -> None:
         for item, ticket in spool.recovered():

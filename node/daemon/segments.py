@@ -3,10 +3,11 @@
 Rules: a segment is made whole, as zeros, under another name and renamed, so that writing into it later changes no
 metadata (one flush less for each fdatasync) and meets no full disk. What a failed write left is cut off before anything
 else is written. What is written is in the kernel's hands and outlives this process: it is told at once, and again when
-it is on the disk; after a failure only then. No sequence of a stream is ever used twice: a new stream begins where what
-was told did not reach the disk, after a torn tail, in another boot than the segment's (a restored image is older than
-what was sent), and after a life that was not closed in order, of which the file `open` is left: what it told may have
-been lost with the machine's power, or with a disk that went away and came back. What has to be known of segments that
+it is on the disk; after a failure only then. Where it will be can be foreseen, and may be told before that. No sequence
+of a stream is ever used twice: a new stream begins where what was told did not reach the disk, after a torn tail, in
+another boot than the segment's (a restored image is older than what was sent), and after a life that was not closed in
+order, of which the file `open` is left: what it told may have been lost with the process, with the machine's power, or
+with a disk that went away and came back. What has to be known of segments that
 are gone is a note beside the others, replaced whole before they go.
 """
 
@@ -81,11 +82,31 @@ class SegmentFiles:
         lasts = [self._last(name, after) for name, after in zip(names, [*names[1:], None], strict=True)]
         return Found(names, lasts, last.items, written_last, self._read_note())
 
-    def write(self, bodies: Sequence[bytes], on_written: Callable[[Written], object]) -> None:
-        """Append the bodies, say where they are, return once they are on the disk.
+    def foresee(self, bodies: Sequence[bytes]) -> Written | None:
+        """Where `write` will put these bodies, if they are the next; None where that is not certain.
 
-        Raises OSError: none of them is kept, and if it was said where they are the stream takes no more.
+        Only while no other thread writes or rotates.
         """
+        uncertain = self._over or self._dirty or self._cautious
+        if uncertain or self._end + format.size(bodies) > self._sealed:
+            return None
+        return Written(self._name, self._next)
+
+    def write(self, bodies: Sequence[bytes], foreseen: Written | None, on_written: Callable[[Written], object]) -> None:
+        """Append the bodies, say where they are unless it was foreseen, return once they are on the disk.
+
+        Raises OSError: none of them is kept, and if it was said or foreseen where they are the stream takes no more.
+        """
+        try:
+            self._write(bodies, foreseen, on_written)
+        except BaseException:
+            if foreseen is not None:  # whatever it was: what was told is nowhere
+                self._over = self._dirty = self._cautious = True
+            raise
+
+    def _write(
+        self, bodies: Sequence[bytes], foreseen: Written | None, on_written: Callable[[Written], object]
+    ) -> None:
         if self._over:
             self._rotate(0)
         if self._dirty:
@@ -93,13 +114,16 @@ class SegmentFiles:
         data = format.frames(self._next, bodies)
         if self._end + len(data) > self._sealed:
             self._rotate(len(data))
-        self._append(data)
         written = Written(self._name, self._next)
+        if foreseen not in (None, written):
+            raise RuntimeError(f"foreseen in {foreseen}, and it is {written}")
+        self._append(data)
         if self._cautious:
             self._sync()
             on_written(written)
         else:
-            on_written(written)
+            if foreseen is None:
+                on_written(written)
             self._sync(told=True)
         self._cautious = False
         self._end += len(data)
@@ -251,11 +275,16 @@ class SegmentFiles:
 
     def _rotate(self, room: int) -> None:
         self._sealed = self._end  # should this fail half-way, nothing may follow the last frame of the old segment
+        old, empty = self._name, self._next == self._name.first
         if self._over:
             self._begin(self._name.number + 1, 1, os.urandom(16), room)
             self._over = self._dirty = False
         else:
             self._begin(self._name.number + 1, self._next, self._name.stream, room)
+        if empty:  # left there, a later life would miss what it seems to have held
+            with contextlib.suppress(OSError):
+                (self._directory / str(old)).unlink(missing_ok=True)
+                _sync_directory(self._directory)
 
     def _begin(self, number: int, first: int, stream: bytes, room: int = 0) -> None:
         name = Name(number, first, stream)

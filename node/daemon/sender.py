@@ -212,7 +212,7 @@ class Sender:
         """The reply, where it has come; asking for the events is also what makes the descriptor quiet again."""
         if self._socket is None:
             return
-        readable = cast("int", self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+        readable = sockets.readable(self._socket)
         if readable and self._receiving is not None and not self._receiving.done():
             self._receiving.set_result(self._socket.recv(zmq.NOBLOCK))
 

@@ -3,10 +3,10 @@
 Role: the spool of design section 2. `append` at one end; at the other `batch` (for the sender) or `source` (for the
 packer of periodic packets), and `acknowledge`.
 Rules: belongs to one event loop, which never waits for the disk. Appends share one fdatasync. What is written gets a
-sequence and may be sent; only what is safe is confirmed: an event is on its way while the disk still works. A group
-that cannot be written is refused whole and leaves nothing behind; of one that was written and did not become safe
-whoever raised it hears the same, though it may have been taken. Bounded in size and age: the oldest go first, and each
-loss is told to `on_loss`.
+sequence and may be sent (`urgent`: already when it is handed to the disk, if nothing is before it); only what is safe
+is confirmed: an event is on its way while the disk still works. A group that cannot be written is refused whole and
+leaves nothing behind; of one that was told and did not become safe whoever raised it hears the same, though it may have
+been taken. Bounded in size and age: the oldest go first, and each loss is told to `on_loss`.
 A spool is one stream until a group did not become safe, its tail was torn or the machine was booted again; then the
 older stream is sent to its end first, and what is new has a new id (segments.py says why).
 """
@@ -28,7 +28,7 @@ from noroshi.node.core.spool import Item, Loss, Name
 from noroshi.node.daemon.backlog import Backlog, StreamSource
 from noroshi.node.daemon.groups import WAITING_MOST, Group, GroupCommit, SpoolFailed, Ticket
 from noroshi.node.daemon.segments import FULL, SEGMENT_SIZE, Found, SegmentFiles, Written, boot_id
-from noroshi.node.worker import Worker
+from noroshi.node.worker import Done, Worker
 
 __all__ = ["Batch", "Limits", "Loss", "Spool", "SpoolFailed", "Ticket"]
 
@@ -73,8 +73,9 @@ class Spool:
         found: Found,
         limits: Limits,
         on_loss: Callable[[Loss], None],
+        urgent: bool = False,
     ) -> None:
-        self.directory = directory
+        self.directory, self._urgent = directory, urgent
         self._files, self._worker, self._limits, self._on_loss = files, worker, limits, on_loss
         now = time.monotonic()
         self._kept = Kept([Segment(name, last, now) for name, last in zip(found.names, found.lasts, strict=True)])
@@ -82,7 +83,10 @@ class Spool:
         self._recovered = [(item, Ticket.settled(Written(found.written_last, item.sequence))) for item in found.items]
         if found.written_last.stream == self.stream:
             self._backlog.add(found.items)
-        self._commit = GroupCommit(files.write, worker, self._written, self._unsafe, self._failed)
+        self._commit = GroupCommit(
+            files.write, worker, self._foresee, self._written, self._unsafe, self._failed, urgent
+        )
+        self._rotating = 0
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
         self.found_note = found.note
@@ -98,8 +102,13 @@ class Spool:
         limits: Limits | None = None,
         on_loss: Callable[[Loss], None] = lambda loss: None,
         boot: bytes | None = None,
+        urgent: bool = False,
     ) -> Spool:
-        """The spool in this directory, made where there is none. Raises SpoolFailed."""
+        """The spool in this directory, made where there is none. Raises SpoolFailed.
+
+        `urgent`: what nothing is before may be sent before it is written. Then a next life may not know of it, though
+        it was taken; that must double nothing.
+        """
         worker = Worker(f"spool-{directory.name}")
         try:
             files = SegmentFiles(directory, boot or boot_id())
@@ -107,7 +116,7 @@ class Spool:
         except OSError as error:
             worker.shutdown()
             raise _failed(directory, error) from error
-        return cls(directory, files, worker, found, limits or Limits(), on_loss)
+        return cls(directory, files, worker, found, limits or Limits(), on_loss, urgent)
 
     @property
     def stream(self) -> bytes:
@@ -159,12 +168,15 @@ class Spool:
         """Called whenever there may be more to send: items became safe, or were read back from the disk."""
         self._listeners.append(listener)
 
-    def append(self, body: bytes) -> Ticket:
-        """Take one body; await `ticket.safe()`. Raises SpoolFailed when too much waits, or when it is closed."""
+    def append(self, body: bytes, *, recalled: bool = False) -> Ticket:
+        """Take one body; await `ticket.safe()`. Raises SpoolFailed when too much waits, or when it is closed.
+
+        `recalled`: a next life has to find it among `recovered`, if it was sent.
+        """
         if self._closed or self._commit.waiting + len(body) > WAITING_MOST:
             why = "it is closed" if self._closed else f"{self._commit.waiting} bytes wait for the local disk"
             raise SpoolFailed("not taken into", on=str(self.directory), why=why, hint="try again shortly")
-        return self._commit.append(body)
+        return self._commit.append(body, recalled)
 
     def batch(self, limit_bytes: int = 256 * 1024, limit_items: int = 2000) -> Batch | None:
         """The next items to send; None while there are none, or while they are being read from the disk."""
@@ -192,9 +204,8 @@ class Spool:
         A segment's age counts from its last write in this process, so no step of the wall clock empties a spool.
         """
         if self._kept.pending and now - self._kept.active.written > self._limits.age:
-            asyncio.get_running_loop().run_in_executor(self._worker, self._files.rotate).add_done_callback(
-                self._rotated
-            )
+            self._rotating += 1
+            self._worker.call(self._files.rotate, self._rotated)
         self._drop(*self._kept.expire(now - self._limits.age))
 
     async def set_aside(self, stream: bytes, item: Item) -> Path:
@@ -216,10 +227,22 @@ class Spool:
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function)
 
+    def _foresee(self, group: Group) -> Written | None:
+        """Where a group will be that is about to be written, if it may be sent before.
+
+        Not while others wait: then it would not leave any sooner, and those may have to be read from the disk.
+        """
+        if not self._urgent or group.recalled or self._rotating or self._kept.pending:
+            return None
+        return self._files.foresee(group.bodies)
+
     def _written(self, group: Group) -> None:
         """A group is kept from now on and may be sent."""
         written = group.written
         assert written is not None  # noqa: S101 - that is when this is called
+        if not group.decided:
+            self._backlog.unwritten = written.first
+            group.waiters[partial(self._backlog.written, written.first)] = None
         self._begin(written.name)
         active = self._kept.active
         active.last = written.first + len(group.bodies) - 1
@@ -242,12 +265,12 @@ class Spool:
             self._remove(self._kept.done())
             self._drop(*self._kept.bound(max(self._limits.size // SEGMENT_SIZE, 2)))
 
-    def _rotated(self, rotating: asyncio.Future[Name]) -> None:
-        error = rotating.exception()
-        if error is None:
+    def _rotated(self, rotating: Done[Name]) -> None:
+        self._rotating -= 1
+        if rotating.error is None:
             self._begin(rotating.result())
         else:
-            _log.error("cannot begin a segment of spool %s: %s", self.directory, error)
+            _log.error("cannot begin a segment of spool %s: %s", self.directory, rotating.error)
 
     def _changed(self) -> None:
         for listener in self._listeners:

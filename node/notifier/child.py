@@ -1,9 +1,9 @@
 """One started program: its group, its standard input, its output, its end.
 
-Role: thin shell around Popen and a pidfd; one descriptor watched by the event loop instead of a thread a program.
-Rules: no shell; own session and so own process group; no descriptor of the daemon but the three standard ones; umask
-022, current directory /. The program is reaped only after its group was signalled for the last time, so that a
-signal can never reach a stranger that took over the process id.
+Role: thin shell around its process id and a pidfd; one descriptor watched by the event loop instead of a thread a
+program. How it is started is in spawn.py.
+Rules: the program is reaped only after its group was signalled for the last time, so that a signal can never reach a
+stranger that took over the process id.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO
 
 from noroshi.node.notifier.account import Account
 from noroshi.node.notifier.procedure import MAX_OUTPUT, complete_characters
+from noroshi.node.notifier.spawn import spawn
 
 GRACE = 2.0
 """Seconds between TERM and KILL."""
@@ -30,8 +30,6 @@ LOOK = 0.25
 
 MAX_PRINTED = 1024 * 1024
 """Bytes of output on the disk at which all but the last is thrown away."""
-
-UMASK = 0o022
 
 
 class Output:
@@ -127,28 +125,29 @@ class Start:
         """Without `output` what it prints is thrown away. Raises OSError, the output left open."""
         self._arguments, self._environment, self._account, self._output = arguments, environment, account, output
         self._feed = Feed(payload)
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
         self._error: Exception | None = None
 
     def now(self) -> None:
         """Start it. Never raises: `child` does."""
         try:
-            self._popen = _popen(self._arguments, self._environment, self._feed.reader, self._account, self._output)
+            printed = None if self._output is None else self._output.descriptor
+            self._pid = spawn(self._arguments, self._environment, self._feed.reader, self._account, printed)
         except Exception as error:
             self._error = error
 
     def child(self) -> Child:
         """What was started. Raises OSError where it was not, and everything is closed."""
-        popen = self._popen
-        if popen is None:
+        pid = self._pid
+        if pid is None:
             self.close()
             raise self._error or RuntimeError("asked before the start")
         try:
             self._feed.follow(asyncio.get_running_loop())
-            return Child(popen, self._feed, self._output)
+            return Child(pid, self._feed, self._output)
         except OSError:  # no descriptor left to watch it by: then it must not run
-            os.killpg(popen.pid, signal.SIGKILL)
-            popen.wait()
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
             self.close()
             raise
 
@@ -162,13 +161,11 @@ class Start:
 class Child:
     """A running program. Whoever started it calls `close` when it has ended, or `abandon` when it is left running."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], feed: Feed, output: Output | None) -> None:
-        self.pid = popen.pid
-        self.output = output
-        self._popen, self._feed = popen, feed
+    def __init__(self, pid: int, feed: Feed, output: Output | None) -> None:
+        self.pid, self.output, self._feed = pid, output, feed
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
-        self._pidfd = os.pidfd_open(popen.pid)
+        self._pidfd = os.pidfd_open(pid)
         self._loop.add_reader(self._pidfd, self._has_ended)
 
     async def watch(self, limit: float) -> bool:
@@ -201,13 +198,12 @@ class Child:
 
     def close(self) -> int:
         """Reap the ended program; its return code, negative for a signal."""
-        status = self._popen.wait()
+        status = os.waitpid(self.pid, 0)[1]
         self._release()
-        return status
+        return os.waitstatus_to_exitcode(status)
 
     def abandon(self) -> None:
         """Let it run on without us."""
-        self._popen.returncode = 0  # else Popen would complain at its own end that the program still runs
         self._release()
 
     def _release(self) -> None:
@@ -227,23 +223,3 @@ class Child:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-
-
-def _popen(
-    arguments: Sequence[str], environment: Mapping[str, bytes], stdin: int, account: Account, output: Output | None
-) -> subprocess.Popen[bytes]:
-    printed = subprocess.DEVNULL if output is None else output.descriptor
-    return subprocess.Popen(
-        arguments,
-        stdin=stdin,
-        stdout=printed,
-        stderr=printed,
-        env=environment,
-        cwd="/",
-        umask=UMASK,
-        close_fds=True,
-        start_new_session=True,
-        user=account.uid if account.switch else None,
-        group=account.gid if account.switch else None,
-        extra_groups=account.groups if account.switch else None,
-    )

@@ -16,7 +16,7 @@ import select
 import socket
 from pathlib import Path
 
-from noroshi.node.notifier.procedure import Job, Outcome, Ready, delivered, failed, pauses
+from noroshi.node.notifier.procedure import Job, Outcome, Ready, Slots, delivered, failed, pauses
 
 FACILITY_DAEMON = 3
 ERROR, WARNING, NOTICE = 3, 4, 5
@@ -32,10 +32,10 @@ class SystemLog:
     """Writes to the node's system log; see the module."""
 
     def __init__(self, device: Path = Path("/dev/log"), stderr: int = 2) -> None:
-        self.slots = asyncio.Semaphore(1)
+        self.slots = Slots(1)
         self._device, self._stderr = device, stderr
 
-    async def check(self, job: Job) -> None:
+    def check(self, job: Job) -> None:
         """Takes every job."""
 
     def prepare(self, job: Job) -> Ready:

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 import sysv_ipc
 
-from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Ready, Refused, delivered, failed, pauses
+from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Ready, Refused, Slots, delivered, failed, pauses
 
 MAX_AT_ONCE = 4096
 FIRST_REPLY_TYPE = 1 << 30
@@ -49,11 +49,11 @@ class Message:
     """Sends to queues; see the module."""
 
     def __init__(self) -> None:
-        self.slots = asyncio.Semaphore(MAX_AT_ONCE)
+        self.slots = Slots(MAX_AT_ONCE)
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._late: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=MAX_LATE))
 
-    async def check(self, job: Job) -> None:
+    def check(self, job: Job) -> None:
         """Raises Refused for what is no address of a queue."""
         _address(job)
 

@@ -2,19 +2,19 @@
 
 The way of a delivery: refused for another protocol, another cluster, a term that is over; a repeat waits for the run
 under way or is answered from the record; else: checked by its procedure, given a slot, recorded as started (on the
-disk), run, recorded as ended (on the disk), answered.
+disk), run, recorded as ended (on the disk), answered. Up to the record it goes in the call that brings it, where there
+is nothing to wait for: somebody waits for it.
 
 Rules: `deliver` never raises for what a coordinator sent or an application did. No delivery blocks another: each is a
 task, and each procedure has slots of its own. What waits for a slot for its whole time limit is refused, since the
-coordinator waits hardly longer.
+coordinator waits hardly longer. A slot is given back once by whoever took it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from typing import Any
 from noroshi.node.notifier import account
 from noroshi.node.notifier.default import SystemLog
 from noroshi.node.notifier.message import Message
-from noroshi.node.notifier.procedure import Job, Outcome, Procedure, Ready, Refused, failed, to_job
+from noroshi.node.notifier.procedure import Job, Outcome, Procedure, Ready, Refused, failed, settled, to_job
 from noroshi.node.notifier.process import Process
 from noroshi.node.notifier.record import Record
+from noroshi.node.notifier.spawn import surroundings
 from noroshi.node.notifier.stream import Stream
 from noroshi.node.wire.messages import PROTOCOL, Answer, Deliver
 from noroshi.store import model
@@ -40,6 +41,16 @@ MAX_ID = 64
 SHUTDOWN = "interrupted by shutdown of this node's daemon"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A delivery that has its slot and is ready: `recorded` is done when its record is on the disk and it was begun."""
+
+    procedure: Procedure
+    delivery: str
+    ready: Ready
+    recorded: asyncio.Future[None]
 
 
 @dataclass
@@ -62,7 +73,7 @@ class Notifier:
         settings = config.notifier
         self.counts = Counts()
         user = account.resolve(settings.user)
-        self._record = Record(folder)
+        self._record = Record(folder, surroundings)
         self._process = Process(config.node, _programs(settings), user, folder)
         self._procedures: Mapping[model.Procedure, Procedure] = {
             "process": self._process,
@@ -145,7 +156,7 @@ class Notifier:
         size = len(message.payload)
         if len(self._under_way) >= MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES:
             raise Refused(f"node {self._node} has {len(self._under_way)} deliveries under way already")
-        task = asyncio.create_task(self._settle(message))
+        task = asyncio.create_task(self._settle(message, self._begun_at_once(message)))
         self._under_way[message.delivery] = task
         self._bytes += size
         task.add_done_callback(lambda _: self._forget(message.delivery, size))
@@ -155,13 +166,27 @@ class Notifier:
         del self._under_way[delivery]
         self._bytes -= size
 
-    async def _settle(self, message: Deliver) -> Outcome:
+    def _begun_at_once(self, message: Deliver) -> _Begun | None:
+        """None where there is something to wait for, or to refuse: the delivery's task sees to that."""
+        if self._record.knows(message.delivery):
+            return None
         try:
-            known = await self._known(message.delivery)
+            procedure, job = self._resolve(message)
+            waiting = procedure.check(job)
+        except Exception:
+            return None
+        if waiting is not None:
+            waiting.close()
+            return None
+        return self._begin(procedure, job) if procedure.slots.take() else None
+
+    async def _settle(self, message: Deliver, begun: _Begun | None) -> Outcome:
+        try:
+            known = None if begun else await self._known(message.delivery)
             if known is not None:
                 self.counts.repeats += 1
                 return known
-            result = await self._perform(message)
+            result = await self._perform(begun or await self._begun(message))
         except Refused as refusal:
             self.counts.refused += 1
             result = failed(str(refusal))
@@ -179,14 +204,25 @@ class Notifier:
         except (OSError, ValueError) as error:
             raise Refused(f"it is recorded on node {self._node}, but its record cannot be read: {error}") from error
 
-    async def _perform(self, message: Deliver) -> Outcome:
+    async def _begun(self, message: Deliver) -> _Begun:
         procedure, job = self._resolve(message)
-        await procedure.check(job)
-        async with self._slot(procedure, job):
-            ready = procedure.prepare(job)
-            await self._begin(job, ready)
-            result = await self._run(ready, job.delivery)
-        await self._note(job.delivery, result)
+        waiting = procedure.check(job)
+        if waiting is not None:
+            await waiting
+        if not procedure.slots.take():
+            await self._wait_for_slot(procedure, job)
+        if self._closing:
+            procedure.slots.release()
+            raise Refused(SHUTDOWN)
+        return self._begin(procedure, job)
+
+    async def _perform(self, begun: _Begun) -> Outcome:
+        try:
+            await self._recorded(begun)
+            result = await self._run(begun.ready, begun.delivery)
+        finally:
+            begun.procedure.slots.release()
+        await self._note(begun.delivery, result)
         return result
 
     def _resolve(self, message: Deliver) -> tuple[Procedure, Job]:
@@ -195,33 +231,31 @@ class Notifier:
             return self._procedures[self._default.procedure], to_job(message, self._default.application)
         return self._procedures[message.procedure], to_job(message, message.application)
 
-    @asynccontextmanager
-    async def _slot(self, procedure: Procedure, job: Job) -> AsyncIterator[None]:
-        if procedure.slots.locked():
-            await self._wait_for_slot(procedure, job)
-        else:
-            await procedure.slots.acquire()  # at once
-        try:
-            if self._closing:
-                raise Refused(SHUTDOWN)
-            yield
-        finally:
-            procedure.slots.release()
-
     async def _wait_for_slot(self, procedure: Procedure, job: Job) -> None:
         try:
             async with asyncio.timeout(job.timeout):
-                await procedure.slots.acquire()
+                await procedure.slots.wait()
         except TimeoutError:
             why = "too many deliveries of this kind run here"
             raise Refused(f"waited {job.timeout:g} s on node {self._node} without being started: {why}") from None
 
-    async def _begin(self, job: Job, ready: Ready) -> None:
-        """It is recorded, and begun the moment that is on the disk. Raises Refused where it cannot be recorded."""
+    def _begin(self, procedure: Procedure, job: Job) -> _Begun:
+        """With its slot: make it ready and have it recorded, to be begun the moment that is on the disk."""
+        ready = self._prepared(procedure, job)
+        return _Begun(procedure, job.delivery, ready, self._record.started(job.delivery, ready.begin))
+
+    def _prepared(self, procedure: Procedure, job: Job) -> Ready:
         try:
-            await _recorded(self._record.started(job.delivery, ready.begin))
+            return procedure.prepare(job)
+        except Exception as error:
+            return settled(self._own_fault(job.delivery, error))
+
+    async def _recorded(self, begun: _Begun) -> None:
+        """It is recorded, and begun. Raises Refused where it cannot be recorded."""
+        try:
+            await _recorded(begun.recorded)
         except Exception:  # and not where it is cancelled: then the thread may be at it
-            ready.drop()
+            begun.ready.drop()
             raise
 
     async def _run(self, ready: Ready, delivery: str) -> Outcome:

@@ -1,8 +1,8 @@
 """What a procedure is: it takes a job, and answers with an outcome (spec 4.7).
 
 Role: the values and the one interface that process, message, stream and the system log share.
-Rules: `check` refuses what can be refused before anything is recorded; `prepare` makes ready what may be made while
-that is written down; from then on nothing raises for the application's faults, it is answered `failed` with the reason.
+Rules: `check` refuses what can be refused before anything is recorded; `prepare` makes ready what may be made before
+that; from then on nothing raises for the application's faults, it is answered `failed` with the reason.
 A reason is one line that an operator reads in the history.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -24,6 +24,9 @@ MAX_OUTPUT = 4096
 
 MAX_REASON = 1000
 """Characters."""
+
+
+_fields = msgspec.json.Decoder(dict[str, Any])
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -73,7 +76,7 @@ def to_job(message: Deliver, application: Application) -> Job:
     if not (math.isfinite(message.timeout) and message.timeout > 0):
         raise Refused(f"a time limit of {message.timeout} s: it must be positive")
     try:
-        fields = msgspec.json.decode(message.payload, type=dict[str, Any])
+        fields = _fields.decode(message.payload)
     except (ValueError, RecursionError) as error:
         raise Refused(f"the payload is no JSON object: {error}") from None
     return Job(
@@ -87,14 +90,41 @@ def to_job(message: Deliver, application: Application) -> Job:
     )
 
 
+class Slots:
+    """How many deliveries of one kind run at once; who waits for a slot gets one in turn."""
+
+    def __init__(self, most: int) -> None:
+        self._semaphore = asyncio.Semaphore(most)
+
+    def take(self) -> bool:
+        """A slot, if one is free."""
+        if self._semaphore.locked():
+            return False
+        acquiring = self._semaphore.acquire()
+        try:
+            acquiring.send(None)  # one is free: this waits for nothing
+        except StopIteration:
+            return True
+        acquiring.close()
+        return False
+
+    async def wait(self) -> None:
+        """A slot, as soon as one is free."""
+        await self._semaphore.acquire()
+
+    def release(self) -> None:
+        """Another may have it."""
+        self._semaphore.release()
+
+
 class Procedure(Protocol):
-    """One way of delivering. `slots` bounds how many run at once; what waits for a slot longer than its limit fails."""
+    """One way of delivering. What waits for one of its `slots` longer than its time limit fails."""
 
     @property
-    def slots(self) -> asyncio.Semaphore: ...
+    def slots(self) -> Slots: ...
 
-    async def check(self, job: Job) -> None:
-        """Raises Refused."""
+    def check(self, job: Job) -> Coroutine[Any, Any, None] | None:
+        """What is to be awaited before the job may be recorded, if anything. Raises Refused, now or then."""
 
     def prepare(self, job: Job) -> Ready:
         """For a job that was checked. Whatever is wrong with it, `run` of what this gives says so."""
@@ -119,6 +149,15 @@ class Ready:
     async def stop(self) -> Outcome | None:
         """Instead of `run`, at shutdown: end what was begun; the outcome where there is one already."""
         return None
+
+
+def settled(outcome: Outcome) -> Ready:
+    """What is to be answered without delivering anything."""
+
+    async def run() -> Outcome:
+        return outcome
+
+    return Ready(run)
 
 
 def pauses(first: float = 0.001, longest: float = 0.016) -> Iterator[float]:

@@ -13,15 +13,15 @@ import asyncio
 import contextlib
 import errno
 import signal
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Collection, Coroutine
 from pathlib import Path
+from typing import Any
 
 from noroshi.node.notifier import child, environment
 from noroshi.node.notifier.account import Account
 from noroshi.node.notifier.aside import Aside
 from noroshi.node.notifier.child import Child, Output
-from noroshi.node.notifier.procedure import Job, Outcome, Ready, Refused, delivered, failed
+from noroshi.node.notifier.procedure import Job, Outcome, Ready, Refused, Slots, delivered, failed, settled
 
 MAX_RUNNING = 64
 
@@ -47,7 +47,7 @@ class Process:
 
     def __init__(self, node: str, programs: Collection[str], account: Account, folder: Path) -> None:
         """`folder`: where the output of running programs lies, in files without a name."""
-        self.slots = asyncio.Semaphore(MAX_RUNNING)
+        self.slots = Slots(MAX_RUNNING)
         self._node, self._programs = node, frozenset(programs)
         self._account, self._folder = account, folder
         self._base = environment.base(account)
@@ -57,24 +57,25 @@ class Process:
         self._ready: Output | None = None
         self._closed = False
 
-    async def check(self, job: Job) -> None:
+    def check(self, job: Job) -> Coroutine[Any, Any, None] | None:
         """Raises Refused for anything but a listed program with arguments."""
         program = _arguments(job)[0]
         if program not in self._programs:
             hint = "add it there and restart the node daemon"
             raise Refused(f"program {program} is not in notifier.programs of node {self._node}: {hint}")
-        await self._reach(program, job.timeout)
+        now = asyncio.get_running_loop().time()
+        return None if now - self._read_at.get(program, -FRESH) < FRESH else self._reach(program, job.timeout)
 
     def prepare(self, job: Job) -> Ready:
         """Everything but the start itself."""
         try:
             return _Program(self, job, self._start(job))
         except OSError as error:
-            reason = _cannot_start(error)
-            return Ready(partial(_answered, failed(reason)))
+            return settled(failed(_cannot_start(error)))
 
     async def follow(self, job: Job, start: child.Start) -> Outcome:
-        """Await the end of what was started, where the job says so."""
+        """Await the end of what was started, where the job says so; another output is made ready once there is time."""
+        asyncio.get_running_loop().call_later(SPARE_AFTER, self._make_ready)
         try:
             running = start.child()
         except OSError as error:
@@ -109,8 +110,6 @@ class Process:
     async def _reach(self, program: str, limit: float) -> None:
         """A program on a disk that hangs would stop the whole daemon at exec, so its file is read first, aside."""
         now = asyncio.get_running_loop().time()
-        if now - self._read_at.get(program, -FRESH) < FRESH:
-            return
         try:
             await self._files.call(program, lambda: _read_first_byte(program), limit)
         except TimeoutError:
@@ -130,8 +129,7 @@ class Process:
             raise
 
     def _output(self) -> Output:
-        """The one kept ready, or a new one; another is made ready once there is time. Raises OSError."""
-        asyncio.get_running_loop().call_later(SPARE_AFTER, self._make_ready)
+        """The one kept ready, or a new one. Raises OSError."""
         ready, self._ready = self._ready, None
         return ready or Output(self._folder, self._account)
 
@@ -186,10 +184,6 @@ class _Program(Ready):
 
     async def stop(self) -> Outcome | None:
         return await self._process.stop(self._job, self._start)
-
-
-async def _answered(outcome: Outcome) -> Outcome:
-    return outcome
 
 
 def _arguments(job: Job) -> list[str]:

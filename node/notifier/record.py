@@ -250,15 +250,18 @@ class _Entry(NamedTuple):
 class Record:
     """The record for an event loop: every wait is for the disk, never of the loop itself."""
 
-    def __init__(self, folder: Path) -> None:
-        """Blocking, for the daemon's start. Raises NoroshiError where the folder cannot be used."""
+    def __init__(self, folder: Path, in_thread: Callable[[], object] | None = None) -> None:
+        """Blocking, for the daemon's start. Raises NoroshiError where the folder cannot be used.
+
+        `in_thread` is called first in the thread that writes, in which what was recorded is begun.
+        """
         try:
             self._file = RecordFile(folder, now_us())
         except OSError as error:
             hint = "the state directory of node.yaml must be writable by the daemon and have room"
             why = error.strerror or str(error)
             raise NoroshiError("cannot open the record of deliveries in", on=str(folder), why=why, hint=hint) from error
-        self._worker = Worker("delivery-record")
+        self._worker = Worker("delivery-record", in_thread)
         self._batch: list[_Entry] = []
         self._idle = asyncio.Event()
         self._idle.set()
@@ -284,6 +287,10 @@ class Record:
     async def ended(self, delivery: str, result: Outcome) -> None:
         """Returns when the line is on the disk. Raises OSError; the result is known to this life all the same."""
         await self._write(Ended(delivery, now_us(), result))
+
+    def knows(self, delivery: str) -> bool:
+        """Whether it was ever started here, this life or an earlier one."""
+        return self._file.knows(delivery)
 
     async def result(self, delivery: str) -> Outcome | None:
         """The recorded result; None for a delivery never started. Raises OSError, ValueError."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from noroshi.node.notifier.aside import Aside
-from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Ready, Refused, delivered, failed, pauses
+from noroshi.node.notifier.procedure import MAX_OUTPUT, Job, Outcome, Ready, Refused, Slots, delivered, failed, pauses
 
 MAX_AT_ONCE = 256
 """Sockets open at once."""
@@ -74,10 +74,10 @@ class Stream:
     """Writes to sockets; see the module."""
 
     def __init__(self) -> None:
-        self.slots = asyncio.Semaphore(MAX_AT_ONCE)
+        self.slots = Slots(MAX_AT_ONCE)
         self._names: Aside[list[Place]] = Aside()
 
-    async def check(self, job: Job) -> None:
+    def check(self, job: Job) -> None:
         """Raises Refused for what is no address."""
         parse(job.application)
 

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -361,11 +362,11 @@ def test_a_start_that_fails_half_way_uses_no_sequence_twice(tmp_path: Path, monk
     told: list[Written] = []
     files = SegmentFiles(tmp_path / "s", bytes(16))
     files.open()
-    files.write([b"safe"], told.append)
+    files.write([b"safe"], None, told.append)
     with monkeypatch.context() as disk:
         disk.setattr(os, "fdatasync", _broken)
         with pytest.raises(OSError, match="Input/output error"):
-            files.write([b"unsafe"], told.append)
+            files.write([b"unsafe"], None, told.append)
     files.close()
     with monkeypatch.context() as disk:
         disk.setattr(SegmentFiles, "_begin", _broken)
@@ -373,7 +374,7 @@ def test_a_start_that_fails_half_way_uses_no_sequence_twice(tmp_path: Path, monk
             SegmentFiles(tmp_path / "s", bytes(16)).open()
     files = SegmentFiles(tmp_path / "s", bytes(16))
     files.open()
-    files.write([b"another"], told.append)
+    files.write([b"another"], None, told.append)
     files.close()
     places = [(written.name.stream, written.first) for written in told]
     assert [first for _, first in places] == [1, 2, 1]
@@ -389,7 +390,7 @@ def test_after_a_failure_nothing_is_sent_before_it_is_safe(tmp_path: Path, monke
     for works in (False, False, True, True):
         with monkeypatch.context() as disk, contextlib.suppress(OSError):
             disk.setattr(os, "fdatasync", lambda file: (real(file), steps.append("synced")) if works else _broken())  # noqa: B023
-            files.write([b"again"], lambda written: steps.append("told"))
+            files.write([b"again"], None, lambda written: steps.append("told"))
     assert steps == ["told", "synced", "told", "told", "synced"]
     files.close()
 
@@ -465,6 +466,9 @@ STEP = st.one_of(
     st.tuples(st.just("restart"), st.just([])),
     st.tuples(st.just("killed"), st.just([])),
     st.tuples(st.just("killed at the start"), st.just([])),
+    st.tuples(
+        st.just("killed before it was written"), st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3)
+    ),
     st.tuples(st.just("boot"), st.just([])),
     st.tuples(st.just("tear"), st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=1)),
     st.tuples(st.just("unsafe"), st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3)),
@@ -490,10 +494,12 @@ def test_no_sequence_twice_and_nothing_safe_lost(
             group: dict[tuple[bytes, int], bytes] = {}
             with pytest.MonkeyPatch.context() as disk, contextlib.suppress(OSError):
                 if step != "write":
-                    disk.setattr(os, "fdatasync", _broken)
+                    disk.setattr(os, data.draw(st.sampled_from(["fdatasync", "pwrite"])), _broken)
                 if step == "unsafe and not cut":
                     disk.setattr(os, "ftruncate", _broken)
-                files.write(bodies, lambda written, bodies=bodies, group=group: group.update(_keys(written, bodies)))
+                tell = partial(_note, group, bodies)
+                foreseen = _foreseen(files, bodies, tell) if data.draw(st.booleans()) else None
+                files.write(bodies, foreseen, tell)
                 safe |= group
             assert not group.keys() & told.keys(), "a sequence was used twice"
             told |= group
@@ -502,6 +508,11 @@ def test_no_sequence_twice_and_nothing_safe_lost(
         if step in ("tear", "half") and not over:
             _tear(segments(directory)[-1], bodies, step == "half", data)
         over = False
+        if step == "killed before it was written":
+            lost: dict[tuple[bytes, int], bytes] = {}
+            _foreseen(files, bodies, partial(_note, lost, bodies))
+            assert not lost.keys() & told.keys(), "a sequence was used twice"
+            told |= lost
         files.close() if not step.startswith("killed") else files._detach()
         if step == "killed at the start":
             with pytest.MonkeyPatch.context() as disk, contextlib.suppress(OSError):
@@ -524,6 +535,18 @@ def test_no_sequence_twice_and_nothing_safe_lost(
 def _free(folder: Path) -> int:
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
+
+
+def _note(into: dict[tuple[bytes, int], bytes], bodies: list[bytes], written: Written) -> None:
+    into |= _keys(written, bodies)
+
+
+def _foreseen(files: SegmentFiles, bodies: list[bytes], tell: Callable[[Written], object]) -> Written | None:
+    """Told of before it is written, where that may be."""
+    foreseen = files.foresee(bodies)
+    if foreseen is not None:
+        tell(foreseen)
+    return foreseen
 
 
 def _keys(written: Written, bodies: list[bytes]) -> dict[tuple[bytes, int], bytes]:

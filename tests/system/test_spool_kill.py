@@ -25,7 +25,7 @@ async def raiser(spool, name):
         os.write(1, f"{confirmed} {name}-{count}\\n".encode())
 
 async def main():
-    spool = await Spool.open(Path(sys.argv[1]))
+    spool = await Spool.open(Path(sys.argv[1]), urgent=True)
     await asyncio.gather(*[raiser(spool, f"{sys.argv[2]}.{index}") for index in range(8)])
 
 asyncio.run(main())
@@ -47,7 +47,7 @@ def killed_raiser(directory: Path, name: str, seconds: float) -> list[tuple[str,
 
 async def collect(directory: Path, most: int | None) -> dict[str, str]:
     """Take and acknowledge up to so many batches: id -> name of the item."""
-    spool = await Spool.open(directory)
+    spool = await Spool.open(directory, urgent=True)
     taken: dict[str, str] = {}
     batches = 0
     while (most is None or batches < most) and (batch := await next_batch(spool)):

@@ -17,8 +17,8 @@ import pytest
 from notifying import deliver, is_running, node_config, program, run, size_of, until
 from waiting import Stopwatch
 
+from noroshi.node.notifier import message, process
 from noroshi.node.notifier import notifier as module
-from noroshi.node.notifier import process
 from noroshi.node.notifier.notifier import Notifier
 from noroshi.node.wire.messages import Answer, Deliver
 from noroshi.store.config import DefaultDestination
@@ -353,6 +353,28 @@ def test_a_fault_of_our_own_is_an_answer(
     assert "an error in Noroshi itself" in caplog.text
     monkeypatch.undo()
     assert asked(tmp_path, message, page) == answer
+
+
+def test_a_fault_of_our_own_before_it_is_begun_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the call that brings the delivery it would end the socket, and with it the daemon."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("unforeseen")
+
+    async def begun() -> Answer:
+        notifier = Notifier(node_config(tmp_path), "demo", device=tmp_path / "log")
+        await notifier.deliver(deliver("default"))  # the first of a term has another way
+        monkeypatch.setattr(message.Message, "check", broken)
+        answers: list[Answer] = []
+        task = notifier.begin(deliver("message", {"key": 1}), answers.append)
+        assert task is not None
+        await task
+        await until("it is answered", lambda: answers)
+        await notifier.close()
+        return answers[0]
+
+    answer = run(begun())
+    assert answer.outcome == "failed" and "KeyError('unforeseen')" in answer.reason
 
 
 def test_an_unknown_user_stops_the_start(tmp_path: Path) -> None:

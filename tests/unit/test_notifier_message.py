@@ -44,7 +44,7 @@ def queue_of(key: int) -> sysv_ipc.MessageQueue:
 async def sent(*jobs: Job) -> list[Outcome]:
     procedure = Message()
     for each in jobs:
-        await procedure.check(each)
+        procedure.check(each)
     return list(await asyncio.gather(*(procedure.run(each) for each in jobs)))
 
 

@@ -10,7 +10,9 @@ import pwd
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,40 +22,88 @@ from waiting import Stopwatch, wait_until
 from noroshi.node.notifier import account, child
 from noroshi.node.notifier.procedure import Job, Outcome, Refused
 from noroshi.node.notifier.process import Process
+from noroshi.node.notifier.spawn import surroundings
+from noroshi.node.worker import Worker
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
 
 
-async def at_once(procedure: Process, this: Job) -> Outcome:
+def test_the_thread_that_starts_programs_alone_has_their_surroundings(tmp_path: Path) -> None:
+    """The daemon's own umask and directory are nobody else's."""
+    before = Path.cwd(), _umask()
+    worker = Worker("begins", surroundings)
+    assert worker.submit(lambda: (Path.cwd(), _umask())).result(10) == (Path("/"), 0o022)
+    worker.shutdown()
+    assert (Path.cwd(), _umask()) == before
+
+
+def test_a_thread_that_cannot_have_them_starts_programs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no(*_: object) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr("noroshi.node.notifier.spawn.os.chdir", no)
+    outcome = result_of(tmp_path, "pwd; umask")
+    assert outcome.output == "/\n0022\n"
+
+
+def _umask() -> int:
+    status = Path(f"/proc/self/task/{threading.get_native_id()}/status").read_text()
+    return int(status.partition("Umask:\t")[2].partition("\n")[0], 8)
+
+
+async def checked(procedure: Process, this: Job) -> None:
+    waiting = procedure.check(this)
+    if waiting is not None:
+        await waiting
+
+
+First = Callable[[], None] | None
+WAYS = pytest.mark.parametrize("first", [surroundings, None], ids=["posix_spawn", "popen"])
+"""What is done first in the thread that starts programs: without surroundings of its own it has to take Popen."""
+
+
+async def at_once(procedure: Process, this: Job, first: First = surroundings) -> Outcome:
     """Begun in another thread, as behind the record."""
     ready = procedure.prepare(this)
     if ready.begin is not None:
-        await asyncio.to_thread(ready.begin)
+        worker = Worker("begins", first)
+        await asyncio.get_running_loop().run_in_executor(worker, ready.begin)
+        worker.shutdown()
     return await ready.run()
 
 
-async def carried_out(this: Job, folder: Path, user: str | None = None) -> Outcome:
+async def carried_out(this: Job, folder: Path, user: str | None = None, first: First = surroundings) -> Outcome:
     assert isinstance(this.application, list)
     procedure = Process("db1", [this.application[0]], account.resolve(user), folder)
-    await procedure.check(this)
+    await checked(procedure, this)
     try:
-        return await at_once(procedure, this)
+        return await at_once(procedure, this, first)
     finally:
         procedure.close()
 
 
-def result_of(tmp_path: Path, body: str, *arguments: str, user: str | None = None, **changes: object) -> Outcome:
+def result_of(
+    tmp_path: Path,
+    body: str,
+    *arguments: str,
+    user: str | None = None,
+    first: First = surroundings,
+    **changes: object,
+) -> Outcome:
     this = job([program(tmp_path / "program", body), *arguments], **changes)  # type: ignore[arg-type]
-    return run(carried_out(this, tmp_path, user))
+    return run(carried_out(this, tmp_path, user, first))
 
 
-def test_the_program_gets_arguments_input_and_variables(tmp_path: Path) -> None:
+@WAYS
+def test_the_program_gets_arguments_input_and_variables(tmp_path: Path, first: First) -> None:
     body = f"""
     printf '%s|' "$@" > {tmp_path}/arguments
     cat > {tmp_path}/input
     env > {tmp_path}/environment
     pwd; umask"""
-    outcome = result_of(tmp_path, body, "--team", "", "a b;$(reboot)*\n", delivery="id-7")
+    outcome = result_of(tmp_path, body, "--team", "", "a b;$(reboot)*\n", delivery="id-7", first=first)
     assert (outcome.outcome, outcome.reason, outcome.output) == ("delivered", "exit status 0", "/\n0022\n")
     assert (tmp_path / "arguments").read_text() == "--team||a b;$(reboot)*\n|"
     assert json.loads((tmp_path / "input").read_text()) == FIELDS
@@ -65,7 +115,7 @@ def test_the_program_gets_arguments_input_and_variables(tmp_path: Path) -> None:
 def test_a_program_not_in_the_list_is_refused(tmp_path: Path) -> None:
     async def check(application: object) -> None:
         procedure = Process("db1", ["/usr/local/bin/page"], account.resolve(None), tmp_path)
-        await procedure.check(job(application))  # type: ignore[arg-type]
+        await checked(procedure, job(application))  # type: ignore[arg-type]
 
     for application, reason in [
         (["/bin/true"], "program /bin/true is not in notifier.programs of node db1: add it there and restart"),
@@ -256,19 +306,26 @@ def test_wait_started_is_reaped(tmp_path: Path) -> None:
     assert run(start()) == "delivered"
 
 
-def test_no_descriptor_of_the_daemon_leaks(tmp_path: Path) -> None:
+@WAYS
+def test_no_descriptor_of_the_daemon_leaks(tmp_path: Path, first: First) -> None:
     secret = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDWR, 0o600)
     os.set_inheritable(secret, True)
-    outcome = result_of(tmp_path, "ls /proc/$$/fd; ps -o pid=,pgid=,sid= -p $$ | tr -s ' '")
+    outcome = result_of(tmp_path, "ls /proc/$$/fd; ps -o pid=,pgid=,sid= -p $$ | tr -s ' '", first=first)
     os.close(secret)
     *descriptors, ids = outcome.output.splitlines()
     assert [each for each in descriptors if each not in ("0", "1", "2")] in ([], ["10"])  # 10: dash's own script
     assert len(set(ids.split())) == 1
 
 
-def test_signals_are_as_at_login(tmp_path: Path) -> None:
-    outcome = result_of(tmp_path, "exec grep -E 'Sig(Blk|Ign)' /proc/self/status")
-    assert {int(line.split()[1], 16) for line in outcome.output.splitlines()} == {0}
+GLIBC = 1 << 31 | 1 << 32
+"""Signals 32 and 33 belong to glibc, which leaves them ignored in what it spawned until the program needs them."""
+
+
+@WAYS
+def test_signals_are_as_at_login(tmp_path: Path, first: First) -> None:
+    outcome = result_of(tmp_path, "exec grep -E 'Sig(Blk|Ign)' /proc/self/status", first=first)
+    masks = {int(line.split()[1], 16) & ~GLIBC for line in outcome.output.splitlines()}
+    assert masks == {0}
 
 
 NOHUP = """
@@ -331,7 +388,7 @@ def test_a_disk_that_hangs_holds_up_only_its_own_program(tmp_path: Path) -> None
         stuck = tmp_path / "stuck"
         os.mkfifo(stuck)
         procedure = Process("db1", [str(stuck)], account.resolve(None), tmp_path)
-        checks = [asyncio.create_task(procedure.check(job([str(stuck)], timeout=0.5))) for _ in range(20)]
+        checks = [asyncio.create_task(checked(procedure, job([str(stuck)], timeout=0.5))) for _ in range(20)]
         with Stopwatch() as watch:
             quick = await carried_out(job(["/bin/true"]), tmp_path)
             took = watch.seconds

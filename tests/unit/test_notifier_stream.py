@@ -66,7 +66,7 @@ async def answer_with(receiver: socket.socket, answer: bytes, *, until: bytes = 
 
 async def written(this: Job) -> Outcome:
     procedure = Stream()
-    await procedure.check(this)
+    procedure.check(this)
     return await procedure.run(this)
 
 
