@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,15 @@ class Layout:
         return sorted((path for name in names for path in self.shared.glob(name)), key=_stamp)
 
     @property
+    def aside(self) -> Path:
+        """What nodes said and no coordinator could work on (aside.py)."""
+        return self.shared / "aside"
+
+    def set_aside(self) -> list[Path]:
+        """The files in it, oldest first. Raises OSError."""
+        return sorted(self.aside.glob("*.json"), key=_written)
+
+    @property
     def claims(self) -> Path:
         return self.shared / "claims"
 
@@ -61,6 +71,13 @@ class Layout:
     @property
     def definitions(self) -> Path:
         return self.shared / "definitions.yaml"
+
+
+def _written(path: Path) -> int:
+    """0 of one that somebody has just removed."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return 0
 
 
 def _stamp(path: Path) -> str:

@@ -85,6 +85,7 @@ class Disk:
         if self._round.nodes:
             yield self._file_system()
             yield from self._aside()
+            yield from self._unfit()
             yield self._fresh_open()
             yield self._links()
             yield self._rename()
@@ -123,6 +124,15 @@ class Disk:
             what = f"{files} of {most.aside_size / 2**20:.1f} MiB together, the newest {most.aside_newest}"
             hint = "`sqlite3 FILE .recover` reads a database; nobody else removes them: do it once none is wanted"
             yield warning("kept after damage", what, hint, files=most.aside, bytes=most.aside_size)
+
+    def _unfit(self) -> Iterator[Check]:
+        """What nodes said and no coordinator could work on stays until somebody has looked at it."""
+        most = max(self._located.values(), key=lambda at: at.unfit)
+        if most.unfit:
+            items = "1 item" if most.unfit == 1 else f"{most.unfit} items"
+            what = f"{items} that no coordinator could work on, the newest aside/{most.unfit_newest}"
+            hint = "each file says why, and what it was: tell it who maintains this program, then remove it"
+            yield warning("set aside", what, hint, items=most.unfit)
 
     def _hosts(self) -> str:
         nodes, hosts = len(self._located), len({at.machine for at in self._located.values()})

@@ -29,6 +29,7 @@ from noroshi.node.coordinator.former import has_ended, hold_for_life
 from noroshi.node.coordinator.intake import Asked, Intake
 from noroshi.node.coordinator.link import RETRY, Link, LinkClosed
 from noroshi.node.coordinator.mender import Mender
+from noroshi.node.coordinator.narrowing import Narrowing
 from noroshi.node.coordinator.rivals import Rivals
 from noroshi.node.coordinator.search import BoundedSearch
 from noroshi.node.coordinator.turn import Turn
@@ -137,6 +138,7 @@ class Coordinator:
         self._mender = Mender(writer, watchdog)
         self._desk: Desk | None = None
         self._kept: list[Item] = []
+        self._narrowing = Narrowing()
         self._full_until = self._hold_until = 0.0
         self._outstanding = 0
         self._stopping = False
@@ -360,7 +362,7 @@ class Coordinator:
                 self._kept.append(item)  # a node answers once; the rest comes again by itself
 
     def _split(self, items: list[Item], error: Exception) -> None:
-        """Something in the turn cannot be worked on: each by itself, and that one is refused.
+        """Something in the turn cannot be worked on: that one item is refused, or set aside.
 
         Where not even a turn without any can be worked on it is none of theirs: what is refused here is set aside by
         its sender, so this coordinator ends instead.
@@ -368,13 +370,13 @@ class Coordinator:
         if not items:
             raise error
         self._commit([])
-        if len(items) > 1:
-            for item in items:
-                self._commit([item])
-            return
-        log.error("cannot work on %s: set aside", type(items[0]).__name__, exc_info=error)
-        if isinstance(items[0], Asked):
-            self._intake.reply(items[0].route, Refused("bad-message", f"{type(error).__name__}: {error}"))
+        narrower = self._narrowing.of(items, error)
+        for item in narrower:
+            self._commit([item])
+        if not narrower:
+            log.error("cannot work on %s", type(items[0]).__name__, exc_info=error)
+            if isinstance(items[0], Asked):
+                self._intake.reply(items[0].route, Refused("bad-message", f"{type(error).__name__}: {error}"))
 
 
 def _wake_on_signals(stop: Callable[[], None]) -> socket.socket:

@@ -1,16 +1,27 @@
 """What rode in packets, or could not and was sent with what waited before it: each item once, then as if it had been
 sent alone (spec 5).
+
+Rules: an item that cannot be read, or not be worked on, is set aside on the shared disk and told; then it counts as
+taken, for it would come again for ever and hold up what waits behind it. Where no more may be set aside it is not
+taken: its node keeps it.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
 
 from noroshi.node.coordinator.events import EventStreams
 from noroshi.node.coordinator.lines import LogManager
 from noroshi.node.coordinator.turn import Turn
-from noroshi.node.wire.messages import Answer, EventBatch, LineBatch, LogBatch, OutcomeBatch
+from noroshi.node.wire.messages import Answer, EventBatch, LineBatch, LogBatch, OutcomeBatch, Unfit
+from noroshi.store.aside import MOST, keep
+from noroshi.store.clock import to_iso
 from noroshi.store.connection import Connection
+from noroshi.store.layout import Layout
 
 Answered = Callable[[Connection, Turn, Answer], None]
 
@@ -18,13 +29,13 @@ Answered = Callable[[Connection, Turn, Answer], None]
 class DeferredItems:
     """Events go to the state manager, lines to the log manager, outcomes to the notification manager."""
 
-    def __init__(self, streams: EventStreams, lines: LogManager, answered: Answered) -> None:
-        self._streams, self._lines, self._answered = streams, lines, answered
+    def __init__(self, layout: Layout, streams: EventStreams, lines: LogManager, answered: Answered) -> None:
+        self._layout, self._streams, self._lines, self._answered = layout, streams, lines, answered
 
     def accept(
-        self, connection: Connection, turn: Turn, node: str, batch: EventBatch | LineBatch | OutcomeBatch
+        self, connection: Connection, turn: Turn, node: str, batch: EventBatch | LineBatch | OutcomeBatch | Unfit
     ) -> int:
-        """Take what is new of a batch; the last sequence taken of its stream afterwards."""
+        """Take what is new of a batch; the last sequence taken of its stream. Raises DiskFull, DiskFailed."""
         match batch:
             case EventBatch():
                 return self._streams.accept(connection, turn, node, batch, "deferred")
@@ -35,4 +46,29 @@ class DeferredItems:
                 taken = self._streams.take(connection, turn, node, batch, len(batch.answers), "outcomes")
                 for answer in batch.answers[taken.skip :]:
                     self._answered(connection, turn, answer)
+            case Unfit():
+                return self._set_aside(connection, turn, node, batch)
         return taken.position
+
+    def _set_aside(self, connection: Connection, turn: Turn, node: str, item: Unfit) -> int:
+        """Keep and tell it, unless that was done before."""
+        if not self._streams.brings(connection, item):
+            return self._streams.take(connection, turn, node, item, 1, item.kind).position
+        name = f"{node}-{item.kind}-{item.stream.hex()}-{item.first}"
+        path = keep(self._layout, name, _readable(node, item, turn.at))
+        what = f"{item.kind} stream: an item cannot be worked on ({item.why[:500]})"
+        if path is None:
+            full = f"and waits on its node: {MOST} are in {self._layout.aside}; look at them and remove them"
+            self._streams.wrong(connection, turn, node, f"{what} {full}")
+            return item.first - 1
+        self._streams.wrong(connection, turn, node, f"{what} and is set aside in {path}")
+        return self._streams.take(connection, turn, node, item, 1, item.kind).position
+
+
+def _readable(node: str, item: Unfit, at: int) -> dict[str, object]:
+    """For the file: its bytes, and what they say where they say anything."""
+    said: object = None
+    with suppress(ValueError, RecursionError):
+        said = msgspec.msgpack.decode(item.body)
+    head = {"node": node, "stream": item.stream.hex(), "kind": item.kind, "sequence": item.first, "why": item.why}
+    return {**head, "set_aside_at": to_iso(at), "body": b64encode(item.body).decode(), "item": said}

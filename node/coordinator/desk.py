@@ -102,7 +102,7 @@ class Desk:
         )
         self.operations = Operations(term.term, self.definitions, self.states, self.notices, self._look_at_definitions)
         self.lines = LogManager(self.definitions, self._notify, search, self.streams.gap, self._slow_pattern)
-        self.deferred = DeferredItems(self.streams, self.lines, self.notifications.answer)
+        self.deferred = DeferredItems(term.layout, self.streams, self.lines, self.notifications.answer)
         self.nodes = NodeJudge(term.cluster, term.node, self._node_changed, self._seen)
 
     def restore(self, connection: Connection, turn: Turn) -> None:

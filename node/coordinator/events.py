@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from noroshi.node.coordinator.states import StateManager
 from noroshi.node.coordinator.turn import Turn
+from noroshi.node.core.batches import Batch
 from noroshi.node.core.receiver import Take, take
-from noroshi.node.wire.messages import EventBatch, LineBatch, OutcomeBatch
+from noroshi.node.wire.messages import EventBatch, Unfit
 from noroshi.store.connection import Connection
 from noroshi.store.tables import nodes, streams
 
@@ -36,7 +37,7 @@ class EventStreams:
         connection: Connection,
         turn: Turn,
         node: str,
-        batch: EventBatch | LineBatch | OutcomeBatch,
+        batch: Batch | Unfit,
         count: int,
         kind: str,
     ) -> Take:
@@ -46,10 +47,7 @@ class EventStreams:
         of a database any stream begins at its first: what is kept comes again, what is not is a gap.
         """
         last = self._position(connection, batch.stream)
-        known = batch.oldest - 1 if last is None and kind != IMMEDIATE else last
-        if last is None and self.restored:
-            known = 0
-        taken = take(batch.first, batch.oldest, count, known)
+        taken = self._new(connection, batch, count, kind)
         if taken is None:
             return Take(count, last or 0)
         if taken.lost:
@@ -59,11 +57,23 @@ class EventStreams:
             self._last[batch.stream] = taken.position
         return taken
 
+    def brings(self, connection: Connection, item: Unfit) -> bool:
+        """Whether `take` would take this one item."""
+        taken = self._new(connection, item, 1, item.kind)
+        return taken is not None and taken.skip == 0
+
+    def _new(self, connection: Connection, batch: Batch | Unfit, count: int, kind: str) -> Take | None:
+        last = self._position(connection, batch.stream)
+        known = batch.oldest - 1 if last is None and kind != IMMEDIATE else last
+        return take(batch.first, batch.oldest, count, 0 if last is None and self.restored else known)
+
     def gap(self, connection: Connection, turn: Turn, node: str, source: str, lost: int) -> None:
         """Record as an event that something of a stream can no longer come."""
-        self._states.accept(
-            connection, turn, node, f"monitor/{node}/streams", "ERROR", f"{source}: {lost} lost, no longer kept"
-        )
+        self.wrong(connection, turn, node, f"{source}: {lost} lost, no longer kept")
+
+    def wrong(self, connection: Connection, turn: Turn, node: str, what: str) -> None:
+        """Record as an event what is wrong with what a node says."""
+        self._states.accept(connection, turn, node, f"monitor/{node}/streams", "ERROR", what)
 
     def _node_id(self, connection: Connection, node: str) -> int:
         if node not in self._node_ids:

@@ -1,23 +1,30 @@
 """From items to packets and back to what the coordinator takes: deferred lines are split, runs become batches (spec 5).
 
 Rules: a part of a log is split between lines, each piece with its own bytes [start, end) and what was held back among
-them, so that any number of pieces may be taken and the rest sent again. An item that cannot be read counts as no longer
-kept: the coordinator records the gap and goes on behind it, for nothing would ever come of sending it again.
+them, so that any number of pieces may be taken and the rest sent again. An item that cannot be read, or that the
+coordinator cannot work on, stands alone as `Unfit`: it is set aside, for nothing would ever come of sending it again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
 from noroshi.node.core.packet import Item, Kind, Run, decode_item
 from noroshi.node.wire.codec import BadMessage, encode
-from noroshi.node.wire.messages import EventBatch, Held, LineBatch, LogPart, OutcomeBatch
+from noroshi.node.wire.messages import EventBatch, Held, LineBatch, LogPart, OutcomeBatch, Unfit
 
 Batch = EventBatch | LineBatch | OutcomeBatch
 
+_Name = Literal["deferred", "deferred-logs", "outcomes"]
+_NAMES: Mapping[object, _Name] = MappingProxyType(
+    {EventBatch: "deferred", LineBatch: "deferred-logs", OutcomeBatch: "outcomes"}
+)
+"""What streams of such batches are called in the database."""
 _BATCHES = {Kind.EVENT: EventBatch, Kind.LOG: LineBatch, Kind.OUTCOME: OutcomeBatch}
 _LARGEST = 2**63 - 1
 _HEADS = 12
@@ -79,30 +86,45 @@ def _cuts(part: LogPart, most: int) -> list[int]:
     return [*cuts, len(part.lines)]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a run holds for the coordinator, and what of it could not be read."""
-
-    batches: tuple[Batch, ...]
-    bad: tuple[str, ...]
-
-
-def read(run: Run) -> Reading:
-    """A run of deferred events, lines or outcomes as the coordinator takes it. Raises KeyError for other kinds."""
-    batch = _BATCHES[run.kind]
-    batches: list[Batch] = []
-    bad: list[str] = []
-    first, oldest = run.first, run.oldest
+def read(run: Run) -> list[Batch | Unfit]:
+    """A run of deferred events, lines or outcomes as the coordinator takes it, in order. Raises KeyError for others."""
+    make = _BATCHES[run.kind]
+    found: list[Batch | Unfit] = []
     items: list[Item] = []
     for sequence, body in enumerate(run.items, run.first):
         try:
             items.append(decode_item(run.kind, body))
         except BadMessage as error:
-            bad.append(f"item {sequence} of stream {run.stream.hex()}: {error}")
             if items:
-                batches.append(batch(run.stream, first, oldest, items))
-            first = oldest = sequence + 1
+                found.append(make(run.stream, sequence - len(items), run.oldest, items))
+            found.append(Unfit(run.stream, sequence, run.oldest, _NAMES[make], body, str(error)))
             items = []
-    if items or bad:
-        batches.append(batch(run.stream, first, oldest, items))
-    return Reading(tuple(batches), tuple(bad))
+    if items:
+        found.append(make(run.stream, run.last + 1 - len(items), run.oldest, items))
+    return found
+
+
+def narrowed(batch: Batch | Unfit, why: str) -> list[Batch | Unfit]:
+    """What cannot be worked on, in two batches; one item as unfit; nothing of what is so already."""
+    if isinstance(batch, Unfit):
+        return []
+    items = items_of(batch)
+    if len(items) == 1:
+        return [Unfit(batch.stream, batch.first, batch.oldest, _NAMES[type(batch)], encode(items[0]), why)]
+    half = len(items) // 2
+    make: Callable[..., Batch] = type(batch)
+    return [
+        make(batch.stream, batch.first, batch.oldest, items[:half]),
+        make(batch.stream, batch.first + half, batch.oldest, items[half:]),
+    ]
+
+
+def items_of(batch: Batch) -> Sequence[Item]:
+    """What a batch holds."""
+    match batch:
+        case EventBatch():
+            return batch.reports
+        case LineBatch():
+            return batch.parts
+        case OutcomeBatch():
+            return batch.answers

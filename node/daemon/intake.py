@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from noroshi.node.core import raising
@@ -75,8 +76,9 @@ class Intake:
 
     def _recall(self, spool: Spool) -> None:
         for item, ticket in spool.recovered():
-            if token := raising.observed(item.body).token:
-                self._remember(token, ticket)
+            with suppress(ValueError):  # one that another version wrote; it is told where it is sent
+                if token := raising.observed(item.body).token:
+                    self._remember(token, ticket)
 
     def _remember(self, token: str, ticket: Ticket) -> None:
         self._tokens[token] = ticket

@@ -54,7 +54,7 @@ def locate(shared: Path) -> Located:
     if mount is None:
         raise OSError(f"no mount of {shared} in /proc/self/mountinfo")
     lost_locks = _read(_NFS_PARAMETER) if mount.kind.startswith("nfs") else ""
-    kept = Layout(shared).kept_aside()
+    kept, unfit = Layout(shared).kept_aside(), Layout(shared).set_aside()
     return Located(
         kind=mount.kind[:64],
         source=mount.source[:256],
@@ -66,6 +66,8 @@ def locate(shared: Path) -> Located:
         aside=len(kept),
         aside_size=sum(_size(path) for path in kept),
         aside_newest=kept[-1].name[:1024] if kept else "",
+        unfit=len(unfit),
+        unfit_newest=unfit[-1].name[:1024] if unfit else "",
     )
 
 

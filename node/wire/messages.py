@@ -245,11 +245,25 @@ class Views(msgspec.Struct, frozen=True, tag="views"):
     leader_term: int = 0
 
 
+class Unfit(msgspec.Struct, frozen=True, tag="unfit"):
+    """An item of a deferred stream that cannot be read, or not be worked on: its bytes as they rode, and why.
+
+    `first` is its sequence, `oldest` as in the batches; `kind` is the stream's.
+    """
+
+    stream: bytes
+    first: int
+    oldest: int
+    kind: Literal["deferred", "deferred-logs", "outcomes"]
+    body: bytes
+    why: str
+
+
 class Heard(msgspec.Struct, frozen=True, tag="heard"):
     """Daemon to coordinator: deferred items that came in packets, for one node's stream."""
 
     node: str
-    batch: EventBatch | LineBatch | OutcomeBatch
+    batch: EventBatch | LineBatch | OutcomeBatch | Unfit
 
 
 class Left(msgspec.Struct, frozen=True, tag="left"):

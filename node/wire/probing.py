@@ -148,7 +148,8 @@ class Facts(msgspec.Struct, frozen=True, tag="facts"):
 
 class Located(msgspec.Struct, frozen=True, tag="located"):
     """The mount of the shared directory; `machine` tells hosts apart; `lost_locks` is nfs.recover_lost_locks; `aside`:
-    how many files are kept there of databases that were damaged, their bytes together, the newest one's name."""
+    how many files are kept there of databases that were damaged, their bytes together, the newest one's name; `unfit`:
+    how many items that no coordinator could work on, and the newest one's name."""
 
     kind: Text
     source: Text
@@ -160,6 +161,8 @@ class Located(msgspec.Struct, frozen=True, tag="located"):
     aside: Count = 0
     aside_size: Count = 0
     aside_newest: Text = ""
+    unfit: Count = 0
+    unfit_newest: Text = ""
 
 
 class Found(msgspec.Struct, frozen=True, tag="found"):

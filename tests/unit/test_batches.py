@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noroshi.node.core.batches import read, split
+from noroshi.node.core.batches import Batch, items_of, narrowed, read, split
 from noroshi.node.core.packet import TO_COORDINATOR, Kind, Run
 from noroshi.node.core.receiver import take, take_part
 from noroshi.node.wire.codec import encode
-from noroshi.node.wire.messages import Answer, EventBatch, LineBatch, LogPart, OutcomeBatch, Report
+from noroshi.node.wire.messages import Answer, EventBatch, LineBatch, LogPart, OutcomeBatch, Report, Unfit
 
 STREAM = b"stream-of-16-by."
 
@@ -105,23 +105,46 @@ def run_of(kind: Kind, bodies: list[bytes]) -> Run:
 
 def test_a_run_is_a_batch_of_its_kind() -> None:
     part, answer = LogPart(STREAM, "/x", 0, 9, 5, ["a"], [2]), Answer("d1", "delivered", "exit status 0")
-    assert read(run_of(Kind.EVENT, list(map(encode, REPORTS)))).batches == (EventBatch(STREAM, 11, 7, REPORTS),)
-    assert read(run_of(Kind.LOG, [encode(part)])).batches == (LineBatch(STREAM, 11, 7, [part]),)
-    assert read(run_of(Kind.OUTCOME, [encode(answer)])).batches == (OutcomeBatch(STREAM, 11, 7, [answer]),)
+    assert read(run_of(Kind.EVENT, list(map(encode, REPORTS)))) == [EventBatch(STREAM, 11, 7, REPORTS)]
+    assert read(run_of(Kind.LOG, [encode(part)])) == [LineBatch(STREAM, 11, 7, [part])]
+    assert read(run_of(Kind.OUTCOME, [encode(answer)])) == [OutcomeBatch(STREAM, 11, 7, [answer])]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=5))
-def test_what_cannot_be_read_is_lost_and_holds_up_nothing(good: list[bool]) -> None:
+def test_what_cannot_be_read_stands_alone_and_holds_up_nothing(good: list[bool]) -> None:
     bodies = [encode(report) if fine else b"\xc1" for fine, report in zip(good, REPORTS, strict=False)]
-    reading = read(run_of(Kind.EVENT, bodies))
-    assert len(reading.bad) == good.count(False)
-    assert all(STREAM.hex() in text for text in reading.bad)
-    last, lost, events = 10, 0, []
-    for batch in reading.batches:
-        assert isinstance(batch, EventBatch)
-        found = take(batch.first, batch.oldest, len(batch.reports), last)
-        assert found is not None
-        last, lost = found.position, lost + found.lost
-        events += batch.reports[found.skip :]
+    last, unfit, events = 10, [], []
+    for batch in read(run_of(Kind.EVENT, bodies)):
+        one = isinstance(batch, Unfit)
+        found = take(batch.first, batch.oldest, 1 if one else len(batch.reports), last)
+        assert found is not None and found.lost == 0
+        last = found.position
+        if isinstance(batch, Unfit):
+            unfit.append(batch.first)
+            assert (batch.stream, batch.kind, batch.body) == (STREAM, "deferred", b"\xc1")
+            assert batch.why
+        else:
+            events += batch.reports[found.skip :]
     assert events == [report for fine, report in zip(good, REPORTS, strict=False) if fine]
-    assert (last, lost) == (10 + len(good), good.count(False))
+    assert unfit == [11 + place for place, fine in enumerate(good) if not fine]
+    assert last == 10 + len(good)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        EventBatch(STREAM, 11, 7, REPORTS),
+        LineBatch(STREAM, 11, 7, [LogPart(STREAM, "/x", 0, 9, 5, ["a"], [2])] * 5),
+        OutcomeBatch(STREAM, 11, 7, [Answer("d1", "delivered", "")] * 5),
+    ],
+)
+def test_a_batch_is_narrowed_down_to_single_items(batch: Batch) -> None:
+    narrow: list[Batch | Unfit] = [batch]
+    for _ in range(5):
+        narrow = [part for wide in narrow for part in narrowed(wide, "no")]
+    assert narrow == [], "what is unfit already is not narrowed any more"
+    halves = narrowed(batch, "no")
+    assert [(half.first, half.oldest, half.stream) for half in halves] == [(11, 7, STREAM), (13, 7, STREAM)]
+    (one,) = narrowed(narrowed(halves[0], "no")[1], "no")
+    assert isinstance(one, Unfit)
+    assert (one.first, one.oldest, one.body, one.why) == (12, 7, encode(items_of(batch)[1]), "no")

@@ -246,6 +246,17 @@ def test_what_is_kept_after_damage_is_told_until_it_is_removed() -> None:
     assert "kept after damage" not in Cluster().checks()
 
 
+def test_items_that_no_coordinator_could_work_on_are_told_until_they_are_removed() -> None:
+    def unfit(node: str, step: Step) -> Answer | None:
+        at = Located("ext4", "srv:/x", "/srv", "rw", "host0", 10**12, unfit=2, unfit_newest="db2-deferred-0a-7.json")
+        return at if isinstance(step, Locate) else None
+
+    check = Cluster(change=unfit).checks()["set aside"]
+    assert check.verdict is Verdict.WARNING
+    assert check.measured == "2 items that no coordinator could work on, the newest aside/db2-deferred-0a-7.json"
+    assert "set aside" not in Cluster().checks()
+
+
 @pytest.mark.parametrize("at", [Write, Link, Replace, Sync, Lock, TryLock])
 def test_a_node_that_hangs_is_named_once_and_asked_no_more(at: type[Step]) -> None:
     def hangs(node: str, step: Step) -> Answer | None:

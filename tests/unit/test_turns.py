@@ -7,8 +7,12 @@ import pytest
 from noroshi.node.coordinator.app import Coordinator
 from noroshi.node.coordinator.desk import Item
 from noroshi.node.coordinator.intake import Asked
+from noroshi.node.coordinator.narrowing import Narrowing
 from noroshi.node.coordinator.turn import Route
-from noroshi.node.wire.messages import PROTOCOL, Ping, Refused, Reply, Request
+from noroshi.node.wire.codec import encode
+from noroshi.node.wire.messages import PROTOCOL, EventBatch, Heard, Ping, Refused, Reply, Report, Request, Unfit
+
+STREAM = b"a stream of b's."
 
 
 class Turns(Coordinator):
@@ -16,6 +20,8 @@ class Turns(Coordinator):
 
     def __init__(self, *bad: Item, broken: bool = False) -> None:
         self.bad, self.broken = bad, broken
+        self.fail_once: list[Item] = []
+        self._narrowing = Narrowing()
         self.worked: list[Item] = []
         self.refused: list[Route] = []
         self._intake = self  # type: ignore[assignment]
@@ -25,10 +31,23 @@ class Turns(Coordinator):
         self.refused.append(route)
 
     def _commit(self, items: list[Item]) -> None:
-        if self.broken or any(item in self.bad for item in items):
+        at_first = [item for item in items if item in self.fail_once]
+        self.fail_once = [item for item in self.fail_once if item not in at_first]
+        if self.broken or at_first or any(_has(item, self.bad) for item in items):
             self._split(items, LookupError("a row is not there"))
         else:
             self.worked += items
+
+
+def _has(item: Item, bad: tuple[Item, ...]) -> bool:
+    """Whether the item, or one that rode in it, is bad."""
+    rode = item.batch.reports if isinstance(item, Heard) and isinstance(item.batch, EventBatch) else []
+    return item in bad or any(_heard(report.sequence, report.sequence) in bad for report in rode)
+
+
+def _heard(first: int, last: int) -> Heard:
+    reports = [Report(number, f"app/{number}", "OK", "", 5) for number in range(first, last + 1)]
+    return Heard("db2", EventBatch(STREAM, first, 1, reports))
 
 
 def asked(name: bytes) -> Asked:
@@ -60,6 +79,38 @@ def test_only_the_bad_one_is_refused() -> None:
     turns._commit([ONE, TWO, THREE])
     assert turns.refused == [TWO.route]
     assert turns.worked == [ONE, THREE]
+
+
+@pytest.mark.parametrize("poison", [3, 5, 9])
+def test_of_what_rode_in_packets_the_one_item_is_found_and_the_rest_is_worked_on_in_order(poison: int) -> None:
+    turns = Turns(_heard(poison, poison))
+    turns._commit([ONE, _heard(3, 9), TWO])
+    assert [item for item in turns.worked if isinstance(item, Asked)] == [ONE, TWO]
+    taken: list[int] = []
+    for item in turns.worked:
+        if isinstance(item, Heard) and isinstance(item.batch, EventBatch):
+            assert (item.batch.first, item.batch.oldest) == (item.batch.reports[0].sequence, 1)
+            taken += [report.sequence for report in item.batch.reports]
+        elif isinstance(item, Heard):
+            body = encode(Report(poison, f"app/{poison}", "OK", "", 5))
+            assert item.batch == Unfit(STREAM, poison, 1, "deferred", body, "LookupError: a row is not there")
+            taken.append(item.batch.first)
+    assert taken == list(range(3, 10))
+    assert turns.refused == []
+
+
+def test_what_fails_only_at_a_desk_that_is_gone_is_not_set_aside() -> None:
+    turns, heard = Turns(), _heard(3, 3)
+    turns.fail_once = [heard]
+    turns._commit([heard])
+    assert turns.worked == [heard]
+
+
+def test_what_cannot_even_be_set_aside_comes_again() -> None:
+    unfit = Heard("db2", Unfit(STREAM, 3, 1, "deferred", b"\xc1", "no message"))
+    turns = Turns(unfit)
+    turns._commit([unfit])
+    assert turns.worked == []
 
 
 @pytest.mark.parametrize("items", [[], [ONE], [ONE, TWO]])

@@ -11,7 +11,6 @@ that the whole exchange adds no message. What is for nobody here is left alone.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -32,8 +31,6 @@ from noroshi.node.notifier.notifier import Notifier
 from noroshi.node.wire.messages import Carry, Heard, Left, ToCoordinator, Withdraw
 
 __all__ = ["Deferring", "Spools", "asker"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,10 +103,7 @@ class Deferring:
     def _heard_for_coordinator(self, node: str, run: Run) -> None:
         if run.kind not in (Kind.EVENT, Kind.LOG, Kind.OUTCOME):
             return
-        reading = read(run)
-        for bad in reading.bad:
-            log.error("a deferred %s of %s cannot be read and is lost: %s", run.kind.name.lower(), node, bad)
-        for batch in reading.batches:
+        for batch in read(run):
             self._tell(Heard(node, batch))
 
     def left(self, carried: tuple[Run, ...]) -> None:
