@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,14 @@ def wait_until(
             what = describe if isinstance(describe, str) else describe()
             raise AssertionError(f"not within {timeout} s: {what}; last seen: {seen!r}")
         time.sleep(interval)
+
+
+async def eventually(describe: str, predicate: Callable[[], object], within: float = 20.0) -> None:
+    """As `wait_until`, in an event loop."""
+    patience = Patience(within)
+    while not predicate():
+        assert not patience.over, f"not within {within} s: {describe}; last seen: {predicate()!r}"
+        await asyncio.sleep(0.01)
 
 
 class Stopwatch:

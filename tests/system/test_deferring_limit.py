@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_deferring import FILE, Stand, run
+from deferstand import FILE, Stand, run
 
 from noroshi.node.daemon.deferring.lines import Lines
 from noroshi.node.logs.follower import Follower
