@@ -57,6 +57,9 @@ REPLY_AT_LEAST = 2.0
 SILENCE = 10
 """Seconds without a sign of life. Counted in ticks, so that a pause of the daemon itself is not held against it."""
 
+TICK = 1.0
+"""Seconds."""
+
 STEADY = 60.0
 """A process that lived so long is started again without delay."""
 
@@ -87,7 +90,7 @@ class LogMonitor:
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._stopping = self._heard = self._unsure = False
+        self._stopping = self._heard = self._taking = self._unsure = False
         self.files = 0
         """How many files are followed."""
         self.counts: dict[str, int] = {}
@@ -201,6 +204,14 @@ class LogMonitor:
                 await self._take(from_monitor.decode(message))
 
     async def _take(self, message: FromMonitor) -> None:
+        """While this waits, for a spool on a slow disk for example, nothing more is read: no silence of the process."""
+        self._taking = True
+        try:
+            await self._work(message)
+        finally:
+            self._taking = False
+
+    async def _work(self, message: FromMonitor) -> None:
         match message:
             case Alive(files, counts):
                 self.files, self.counts = files, counts
@@ -214,8 +225,8 @@ class LogMonitor:
         """End the process when it has been silent for too long."""
         silent = 0
         while silent < SILENCE:
-            await asyncio.sleep(1.0)
-            silent = 0 if self._heard else silent + 1
+            await asyncio.sleep(TICK)
+            silent = 0 if self._heard or self._taking else silent + 1
             self._heard = False
         log.error("the log monitor has given no sign of life for %d s and is ended", silent)
         _kill(process)

@@ -165,7 +165,8 @@ class Spool:
             yield scan.items
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Called whenever there may be more to send: items became safe, or were read back from the disk."""
+        """Called whenever there may be more to send, or less: items became safe, were read back from the disk, or went
+        by age."""
         self._listeners.append(listener)
 
     def append(self, body: bytes, *, recalled: bool = False) -> Ticket:
@@ -206,7 +207,10 @@ class Spool:
         if self._kept.pending and now - self._kept.active.written > self._limits.age:
             self._rotating += 1
             self._worker.call(self._files.rotate, self._rotated)
-        self._drop(*self._kept.expire(now - self._limits.age))
+        gone, losses = self._kept.expire(now - self._limits.age)
+        self._drop(gone, losses)
+        if losses:
+            self._changed()
 
     async def set_aside(self, stream: bytes, item: Item) -> Path:
         """Keep a copy of an item that nobody takes, under `aside/`. Raises SpoolFailed."""

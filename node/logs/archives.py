@@ -5,7 +5,8 @@ unpacked content begins with the bytes that the incarnation began with, and hold
 its place; those that were compressed after it are its successors. A source that was never seen begins with what was
 compressed of it since logs are followed here. What is unread is unpacked, piece by piece as it is read, into a file
 without a name in the node's state directory: no more of it at once than fits into memory, and no further ahead than
-AHEAD, and what is stored gives its room on the disk back. What cannot be unpacked here is a gap, and it is said why.
+AHEAD, and what is stored gives its room on the disk back. That disk may be full: until its turn comes only the first
+bytes are there, in memory. What cannot be unpacked here is a gap, and it is said why.
 """
 
 from __future__ import annotations
@@ -80,11 +81,13 @@ class NoRoom(Exception):
 
 @dataclass
 class _Unpacking:
-    """A compressed file on its way into a file without a name, `at` of whose bytes are there."""
+    """A compressed file on its way into a file without a name in `state`, `at` of whose bytes are there."""
 
     archive: Archive
     opened: Opened
     follower: Follower
+    state: Path
+    on_disk: bool = False
     at: int = 0
     data: bytes = b""
     """Unpacked, and not written yet."""
@@ -93,6 +96,8 @@ class _Unpacking:
     def piece(self) -> bool:
         """Unpack one more; False at the end. Raises one of BROKEN, or NoRoom where this node's own disk takes none."""
         self.data = self.data or self.opened.content.read(PIECE)
+        if not self.on_disk:
+            self._move()
         start = self.follower.read_at if self.at < self.follower.read_at else self.at
         wanted = self.data[max(0, start - self.at) :]
         if wanted and self.follower.descriptor is not None:
@@ -103,6 +108,14 @@ class _Unpacking:
         length, self.data = len(self.data), b""
         self.at += length
         return length > 0
+
+    def _move(self) -> None:
+        """From memory to the disk. Raises NoRoom."""
+        try:
+            self.follower.move(_begun(_nameless(self.state), self.archive, self.follower))
+        except OSError as error:
+            raise NoRoom(error) from error
+        self.on_disk = True
 
 
 @dataclass
@@ -202,20 +215,13 @@ class Archives:
             opened = _open_again(archive)
         except BROKEN:
             return False
-        head = archive.head or b""
-        descriptor = -1
         try:
-            descriptor = _nameless(self.state)
-            os.pwrite(descriptor, head, 0)
-            os.ftruncate(descriptor, max(follower.read_at, len(head)))
-        except OSError as error:
+            descriptor = _begun(os.memfd_create("head"), archive, follower)
+        except OSError:
             opened.close()
-            if descriptor >= 0:
-                os.close(descriptor)
-            self.reports.unsaved(error)
-            return False
+            raise
         follower.unpack(descriptor, Packed(archive.path, archive.identity.device, archive.modified))
-        self._unpacking.append(_Unpacking(archive, opened, follower))
+        self._unpacking.append(_Unpacking(archive, opened, follower, self.state))
         self.roster.active[follower] = None
         self.roster.moved = True
         return True
@@ -345,6 +351,18 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+def _begun(descriptor: int, archive: Archive, follower: Follower) -> int:
+    """An empty file with the first bytes, as long as what was read of the incarnation; closed where that fails."""
+    head = archive.head or b""
+    try:
+        _write_all(descriptor, head, 0)
+        os.ftruncate(descriptor, max(follower.read_at, len(head)))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _nameless(directory: Path) -> int:

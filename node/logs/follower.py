@@ -199,6 +199,11 @@ class Follower:
         self.size = os.fstat(descriptor).st_size
         self._same_head()
 
+    def move(self, descriptor: int) -> None:
+        """What is unpacked lies in another file from now on, each byte where it was."""
+        self.close()
+        self._descriptor, self.identity = descriptor, identity_of(os.fstat(descriptor))
+
     def place(self, fact: Fact) -> None:
         """Go on in the file of `fact`: the same one, or a copy of it."""
         if fact.identity != self.identity:

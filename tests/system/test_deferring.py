@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import msgspec
@@ -178,6 +179,28 @@ def test_flush_sends_whatever_waits_and_then_lines_ride_again(stand: Stand) -> N
     run(work)
     assert stand.shelf.lines == ["one", "two", "three"]
     assert len(stand.shelf.requests) == 1
+
+
+def test_a_flush_ends_where_what_waited_is_too_old_by_now(stand: Stand) -> None:
+    """Lines that are not deferred any more wait for it."""
+    lost: list[Loss] = []
+
+    async def work() -> None:
+        await stand.start(on_loss=lost.append)
+        await stand.lines.defer(part(["one", "two"]))
+        flushing = asyncio.create_task(stand.lines.flush())
+        await asyncio.sleep(0)
+
+        def expired() -> bool:
+            stand.spool.expire(time.monotonic() + 8 * 86400)
+            return not stand.lines.waiting
+
+        await eventually("it is lost", expired)
+        await asyncio.wait_for(flushing, 5)
+        await stand.stop()
+
+    run(work)
+    assert [loss.reason for loss in lost] == ["age"]
 
 
 @pytest.mark.parametrize("limit", [64 * SEGMENT_SIZE, 2 * SEGMENT_SIZE])

@@ -245,7 +245,8 @@ def test_what_is_unpacked_and_stored_takes_no_room_on_the_disk(stand: Stand) -> 
 
 
 @pytest.mark.root
-def test_with_the_own_disk_full_it_is_told_waits_and_loses_nothing(stand: Stand) -> None:
+@pytest.mark.parametrize("left", [512 * 1024, 0])
+def test_with_the_own_disk_full_it_is_told_waits_and_loses_nothing(stand: Stand, left: int) -> None:
     state = stand.directory / "state"
     state.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", state], check=False).returncode:
@@ -256,7 +257,8 @@ def test_with_the_own_disk_full_it_is_told_waits_and_loses_nothing(stand: Stand)
         append(stand.file("app.log"), *lines)
         rotate(stand, "app.log.1", ".gz")
         filling = state / "filling"
-        filling.write_bytes(bytes(1024 * 1024 * 5 // 2))
+        disk = os.statvfs(state)
+        filling.write_bytes(bytes(disk.f_bavail * disk.f_frsize - left))
         monitor = stand.follow("app.log")
         wait_until("it is told", lambda: any("free room" in event.supplement for event in monitor.raised))
         filling.unlink()

@@ -109,6 +109,36 @@ def test_a_killed_process_is_told_and_started_again(tmp_path: Path, log: Path) -
         asyncio.run(story(coordinator))
 
 
+def test_a_process_is_not_blamed_for_a_spool_that_takes_long(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says is not read meanwhile, its signs of life neither."""
+
+    async def story() -> None:
+        begun, go_on, taken = asyncio.Event(), asyncio.Event(), list[str]()
+
+        async def defer(part: LogPart) -> int:
+            begun.set()
+            await go_on.wait()
+            taken.extend(part.lines)
+            return part.end
+
+        daemon = Daemon(tmp_path, LogRule(str(log), deferred=True), defer=defer)
+        pid = await daemon.started()
+        append(log, "slow")
+        await asyncio.wait_for(begun.wait(), 20)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(logmonitor, "SILENCE", 2)
+            await asyncio.sleep(4 * logmonitor.TICK)  # twice as long as it would be ended in
+            assert (daemon.monitor.pid, daemon.events) == (pid, [])
+        go_on.set()
+        await daemon.until("the line is taken", lambda: taken == ["slow"])
+        await daemon.monitor.stop()
+        assert daemon.events == []
+
+    asyncio.run(story())
+
+
 def test_a_process_that_gives_no_sign_of_life_is_ended(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ class Lines:
         self._spool, self._most, self._at_once = spool, packets.packer.largest_item, at_once
         self._positions: OrderedDict[bytes, int] = OrderedDict()
         self._moved = asyncio.Event()
+        spool.subscribe(self._moved.set)
         spool.note = lambda: msgspec.msgpack.encode(self._positions)
         self._outbox = Outbox(spool, packets, Kind.LOG, lambda source: _Fitting(source, self._most, at_once.needed))
 
@@ -74,7 +75,7 @@ class Lines:
         return position
 
     async def flush(self) -> None:
-        """Send at once whatever waits; returns when the coordinator has it."""
+        """Send at once whatever waits; returns when the coordinator has it, or it is lost by age or damage."""
         while self.waiting:
             self._moved.clear()
             for stream in self._spool.streams:
