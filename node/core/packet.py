@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 TO_COORDINATOR = ""
 TO_ALL = "*"
 
+_ENDPOINT = r"\A(tcp://[A-Za-z0-9.-]+:[0-9]{1,5})?\Z"
+
 Role = Literal["none", "leader", "leaving"]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 StreamId = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -66,7 +68,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     time: Count
     role: Role
     term: Count
-    endpoint: Annotated[str, Meta(max_length=512)]
+    endpoint: Annotated[str, Meta(max_length=512, pattern=_ENDPOINT)]
     roster: Annotated[int, Meta(ge=0, lt=2**32)]
     view: Annotated[bytes, Meta(max_length=1024)]
 
@@ -196,13 +198,6 @@ def decode_item(kind: Kind, item: bytes) -> Item:
             return codec.answers.decode(item)
         case Kind.DATA:
             return item
-
-
-def event_batch(run: Run) -> messages.EventBatch:
-    """A run of deferred events as the coordinator takes it; the label's sequences count. Raises BadMessage."""
-    reports = [_reports.decode(item) for item in run.items]
-    numbered = [msgspec.structs.replace(report, sequence=run.first + index) for index, report in enumerate(reports)]
-    return messages.EventBatch(run.stream, run.first, run.oldest, numbered)
 
 
 # --- packing ------------------------------------------------------------------------------------------------------

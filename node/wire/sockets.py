@@ -18,6 +18,8 @@ from noroshi.node.wire.messages import MAX_MESSAGE
 PACKET_HWM = 8
 REQUEST_HWM = 16
 DELIVERY_HWM = 4096
+NOBODY = "inproc://nobody"
+"""Connected to where an endpoint is none: as silent as a host that is down."""
 ZAP_DOMAIN = "noroshi"
 """Named, so that libzmq refuses everybody where no gate answers, rather than nobody."""
 
@@ -93,13 +95,19 @@ def dealer(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: Keyring
 
 
 def requester(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: Keyring | None = None) -> zmq.Socket[bytes]:
-    """REQ connected to the coordinator; one request in flight, closed and made again after a time-out."""
+    """REQ connected to the coordinator; one request in flight, closed and made again after a time-out.
+
+    The endpoint is what another node said: one that cannot be is one where nobody answers.
+    """
     socket = context.socket(zmq.REQ)
     _common(socket, REQUEST_HWM)
     # The request must wait for the connection: with IMMEDIATE a NOBLOCK send before it stands would fail.
     socket.setsockopt(zmq.IMMEDIATE, 0)
     _reconnecting(socket)
-    _connecting(socket, endpoint, keys)
+    try:
+        _connecting(socket, endpoint, keys)
+    except zmq.ZMQError:
+        socket.connect(NOBODY)
     return socket
 
 

@@ -151,6 +151,18 @@ def test_an_event_is_on_its_way_at_once(tmp_path: Path) -> None:
     scenario(tmp_path, test)
 
 
+@pytest.mark.parametrize("nowhere", ["no endpoint", "tcp://-:1"])
+def test_an_endpoint_that_is_none_is_one_where_nobody_answers(tmp_path: Path, nowhere: str) -> None:
+    async def test(link: Link, coordinator: Coordinator) -> None:
+        link.sender.leader_changed(nowhere, 2)
+        await link.raise_states("0")
+        await asyncio.sleep(0.05)
+        link.sender.leader_changed(coordinator.endpoint, 3)
+        await link.sent()
+
+    assert scenario(tmp_path, test).states() == ["0"]
+
+
 def test_without_a_leader_they_wait_and_go_to_whoever_leads_then(tmp_path: Path) -> None:
     coordinators = [Coordinator(), Coordinator()]
 

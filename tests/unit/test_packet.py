@@ -19,19 +19,18 @@ from noroshi.node.core.packet import (
     Label,
     Packer,
     Packet,
-    Run,
     decode,
     decode_item,
-    event_batch,
     runs,
 )
 from noroshi.node.wire.codec import BadMessage, encode
-from noroshi.node.wire.messages import Answer, Deliver, EventBatch, LogPart, Report
+from noroshi.node.wire.messages import Answer, Deliver, LogPart, Report
 from noroshi.store.errors import NoroshiError
 
 # --- bytes --------------------------------------------------------------------------------------------------------
 
 names = st.text(min_size=1, max_size=63)
+endpoints = st.from_regex(r"\A(tcp://[a-z0-9.-]{1,63}:[0-9]{1,5})\Z")
 ids = st.binary(min_size=16, max_size=16)
 numbers = st.integers(1, 2**63 - 1)
 
@@ -42,7 +41,7 @@ def packets(draw: st.DrawFn) -> Packet:
     term = draw(numbers)
     head = Header(
         1, draw(names), draw(names), draw(st.binary(min_size=8, max_size=8)), draw(numbers), draw(numbers),
-        role, term, draw(names), draw(st.integers(0, 2**32 - 1)), draw(st.binary(max_size=75)),
+        role, term, draw(endpoints), draw(st.integers(0, 2**32 - 1)), draw(st.binary(max_size=75)),
     )  # fmt: skip
     labels, body = [], b""
     for items in draw(st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=5), max_size=5)):
@@ -99,6 +98,10 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"role": "king"}, "Invalid enum value 'king'"),
     ({"role": "leader", "term": 0}, "a leader without a term"),
     ({"role": "leader", "term": 1, "endpoint": ""}, "a leader without a term or an endpoint"),
+    ({"endpoint": "no endpoint"}, "matching regex"),
+    ({"endpoint": "tcp://db1:7402\n"}, "matching regex"),
+    ({"endpoint": "tcp://\x1b]0;db1:7402"}, "matching regex"),
+    ({"endpoint": "ipc:///run/x"}, "matching regex"),
     ({"view": bytes(1025)}, "length <= 1024"),
     ({"acks": {b"short": 1}}, "length >= 16"),
     ({"acks": {STREAM: -1}}, ">= 0"),
@@ -137,14 +140,6 @@ def test_each_kind_of_item_is_one_kind_of_message(kind: Kind, message: msgspec.S
 
 def test_data_is_the_users_own() -> None:
     assert decode_item(Kind.DATA, b"\x00anything") == b"\x00anything"
-
-
-def test_a_run_of_events_is_a_batch_numbered_by_the_label() -> None:
-    items = tuple(encode(Report(0, f"app/{index}", "OK", "", 5)) for index in range(2))
-    batch = event_batch(Run(Kind.EVENT, "", STREAM, 7, 4, items))
-    assert batch == EventBatch(STREAM, 7, 4, [Report(7, "app/0", "OK", "", 5), Report(8, "app/1", "OK", "", 5)])
-    with pytest.raises(BadMessage):
-        event_batch(Run(Kind.EVENT, "", STREAM, 7, 4, (b"junk",)))
 
 
 # --- packing ------------------------------------------------------------------------------------------------------
