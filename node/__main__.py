@@ -1,6 +1,6 @@
 """`python -m noroshi.node node|coordinator --config FILE`: the two long-running programs.
 
-Own messages go to standard error: with <N> priorities under systemd, with the time elsewhere.
+Own messages go to standard error (stderr.py).
 """
 
 from __future__ import annotations
@@ -12,16 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
+from noroshi.node.stderr import log_to_stderr
 from noroshi.store.errors import NoroshiError
-
-_PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-
-class _JournalFormatter(logging.Formatter):
-    """The <N> prefix that systemd reads (sd-daemon(3))."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITY.get(record.levelno, 6)}>" + super().format(record).replace("\n", " | ")
 
 
 def main() -> int:
@@ -30,7 +22,7 @@ def main() -> int:
     parser.add_argument("program", choices=["node", "coordinator"])
     parser.add_argument("--config", type=Path, required=True)
     arguments = parser.parse_args()
-    _log_to_stderr(arguments.program)
+    log_to_stderr(arguments.program)
     try:
         return _run(arguments.program, arguments.config)
     except NoroshiError as error:
@@ -59,15 +51,6 @@ def keep_ignored_signals_here() -> None:
     for number in signal.valid_signals() - {signal.SIGPIPE}:  # Python's own; subprocess restores it
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda number, frame: None)
-
-
-def _log_to_stderr(program: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in os.environ:
-        handler.setFormatter(_JournalFormatter(f"{program}: %(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {program} %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from noroshi.node.logs.link import Link
 from noroshi.node.logs.messages import Settings
 from noroshi.node.logs.monitor import Monitor, wait_for
 from noroshi.node.logs.saved import Store
+from noroshi.node.stderr import log_to_stderr
 from noroshi.node.wire.codec import BadMessage
 from noroshi.store.errors import NoroshiError
 
@@ -30,7 +31,7 @@ def main() -> int:
     # A terminal's Ctrl-C and a service manager's stop reach all processes: the daemon heeds them and closes the link.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s logs %(levelname)s %(message)s")
+    log_to_stderr("logs")
     try:
         _run(Link(socket.socket(fileno=os.dup(0))))
     except (NoroshiError, BadMessage, OSError) as error:

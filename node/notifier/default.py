@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 import select
 import socket
 from pathlib import Path
 
 from noroshi.node.notifier.procedure import Job, Outcome, Ready, Slots, delivered, failed, pauses
+from noroshi.node.stderr import visible
 
 FACILITY_DAEMON = 3
 ERROR, WARNING, NOTICE = 3, 4, 5
@@ -24,7 +24,6 @@ MAX_LINE = 2048
 """Bytes; within what every syslog daemon takes, and below PIPE_BUF."""
 
 _SEVERITY = {"DOWN": ERROR, "ERROR": ERROR, "DEGRADED": WARNING, "WARNING": WARNING}
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _ABSENT = {errno.ENOENT, errno.ECONNREFUSED}
 
 
@@ -89,11 +88,6 @@ def line_of(job: Job) -> bytes:
         what = f"{job.text('event')} {job.text('state')} seen by {node} {at}: {job.text('supplement')}"
     tail = f" [delivery {visible(job.delivery)}]".encode()
     return _cut(visible(what).encode(), MAX_LINE - len(tail)) + tail
-
-
-def visible(text: str) -> str:
-    """Control characters, and those that turn the direction of text, as escapes."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def _cut(data: bytes, limit: int) -> bytes:

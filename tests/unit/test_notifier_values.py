@@ -10,6 +10,7 @@ from notifying import FIELDS, deliver, job
 from noroshi.node.notifier import account, default, environment, stream
 from noroshi.node.notifier.message import FIRST_REPLY_TYPE, reply_type
 from noroshi.node.notifier.procedure import Refused, complete_characters, to_job
+from noroshi.node.stderr import visible
 from noroshi.store.errors import NoroshiError
 
 
@@ -98,7 +99,7 @@ def test_any_text_is_one_harmless_line(text: str) -> None:
     line = default.line_of(this)
     assert len(line) <= default.MAX_LINE
     assert not set(line) & {*range(32), 127}
-    assert default.visible(line.decode()) == line.decode()
+    assert visible(line.decode()) == line.decode()
 
 
 @pytest.mark.parametrize(
