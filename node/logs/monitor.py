@@ -246,7 +246,7 @@ class Monitor:
         try:
             place = self._store.set_aside(part, message)
         except OSError as error:
-            self._reports.unsaved(error)
+            self._reports.not_set_aside(part.source, error)
             out.not_before = time.monotonic() + REFUSED_PAUSE
             return
         out.skip()

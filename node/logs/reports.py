@@ -137,8 +137,15 @@ class Reports:
     def accepted(self) -> None:
         self._clear("refused")
 
+    def not_set_aside(self, source: str, error: OSError) -> None:
+        """There is no place for lines that the coordinator cannot take; they, and what follows them, wait."""
+        hint = f"look at {error.filename or 'logs/aside'} in 'state'; it is tried again"
+        words = f"lines of {source} that the coordinator cannot take cannot be set aside: {error.strerror} ({hint})"
+        self._stands(f"no place {source}", words, error=True)
+
     def set_aside(self, source: str, lines: int, place: str, message: str) -> None:
         """The coordinator refused the same lines twice as bad."""
+        self._clear(f"no place {source}")
         self._counts["lines set aside"] += lines
         self._passes(
             f"aside {source}",
@@ -175,6 +182,15 @@ class Reports:
 
     def journal_kept(self) -> None:
         self._clear("journal place")
+
+    def journal_unsaved(self, place: str, error: OSError) -> None:
+        """How far it was read could not be saved; `place` tells rules apart."""
+        hint = "look at the disk of 'state'; new entries wait until then"
+        words = f"how far the journal was read cannot be saved: {error.strerror} ({hint})"
+        self._stands(f"save journal {place}", words, error=True)
+
+    def journal_saved(self, place: str) -> None:
+        self._clear(f"save journal {place}")
 
     def journal_unreadable(self, how: str) -> None:
         """journalctl gives nothing."""

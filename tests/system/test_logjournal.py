@@ -314,6 +314,31 @@ def test_deferred_lines_go_to_the_daemon_and_are_taken_in_pieces(desk: Desk) -> 
     assert rest.lines == ["app[12]: 3"] and rest.ends == [part.start + 3]
 
 
+def test_a_place_on_the_disk_that_takes_nothing_is_told_until_it_does(desk: Desk) -> None:
+    """While how far files are read can be saved, as on a disk that is nearly full."""
+    log = desk.directory / "app.log"
+    append(log, "old")
+    desk.journal.write("old")
+    desk.start().stop()
+    obstacle = next(desk.places).with_suffix(".new")
+    obstacle.mkdir()
+    monitor = MonitorProcess(desk.directory / "state", [Rule(str(log))], journals=[JournalRule(desk.journal.command)])
+    desk.monitors.append(monitor)
+    monitor.lead(desk.coordinator.endpoint)
+    desk.journal.write("1")
+    wait_until("it is told", lambda: monitor.raised)
+    positions = desk.directory / "state/logs/positions"
+    for line in "abc":
+        before = positions.stat().st_mtime_ns
+        append(log, line)
+        wait_until("positions are saved", lambda before=before: positions.stat().st_mtime_ns != before)  # type: ignore[misc]
+        monitor.await_signs(1)
+    assert [event.state for event in monitor.raised] == ["ERROR"]
+    obstacle.rmdir()
+    desk.wait_for("app[12]: 1")
+    wait_until("all is well", lambda: monitor.raised[-1].state == "OK")
+
+
 def test_a_message_that_journalctl_leaves_out_is_marked(desk: Desk, tmp_path: Path) -> None:
     """Through the command of the configuration: one that prints what journalctl prints where it shortens."""
     script = tmp_path / "journalctl"

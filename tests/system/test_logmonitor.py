@@ -181,6 +181,29 @@ def test_a_batch_refused_twice_as_bad_is_set_aside_and_the_rest_goes_on(stand: S
     stand.wait_for("bad.log", ["fine again", "and after a restart"])
 
 
+def test_what_cannot_be_set_aside_waits_and_is_told_until_it_can(stand: Stand) -> None:
+    """While how far files are read can be saved, as on a disk that is nearly full."""
+    stand.coordinator.judge = lambda batch: (
+        Refused("bad-message", "no") if any("poison" in line for part in batch.parts for line in part.lines) else None
+    )
+    monitor = stand.follow("*.log")
+    obstacle = stand.directory / "state" / "logs" / "aside"
+    obstacle.touch()
+    append(stand.file("bad.log"), "poison")
+    wait_until("it is told", lambda: monitor.raised)
+    positions, batches = obstacle.with_name("positions"), stand.coordinator.batches
+    for number in range(3):
+        before = positions.stat().st_mtime_ns
+        append(stand.file(f"good{number}.log"), "fine")
+        wait_until("positions are saved", lambda before=before: positions.stat().st_mtime_ns != before)  # type: ignore[misc]
+    wait_until("it has been tried again", lambda: stand.coordinator.batches > batches + 3)
+    assert [event.state for event in monitor.raised] == ["ERROR"]
+    obstacle.unlink()
+    append(stand.file("bad.log"), "fine again")
+    stand.wait_for("bad.log", ["fine again"])
+    assert [json.loads(path.read_bytes())["lines"] for path in obstacle.iterdir()] == [["poison"]]
+
+
 @pytest.mark.parametrize("code", ["not-leader", "busy", "disk"])
 def test_a_refusal_that_will_pass_is_waited_out(stand: Stand, code: str) -> None:
     refusals = iter([Refused(code, "later")] * 2)  # type: ignore[arg-type]

@@ -34,6 +34,8 @@ STRIKES = 3
 
 SAVE = 5.0
 """Seconds between two savings of a cursor that moved past unselected entries."""
+SAVE_AGAIN = 1.0
+"""Seconds until what could not be saved is saved again."""
 ENDS_WITHIN = 0.5
 """Seconds between the end of a journalctl's output and its own."""
 
@@ -60,6 +62,7 @@ class Journal:
         self._course = Course(standing.cursor, standing.inclusive)
         self._saved = standing
         self._save_due = self._read_at = self._started = self._start_due = 0.0
+        self._save_failed = False
         self._backoff, self._strikes = Backoff(FIRST_PAUSE, LONGEST_PAUSE), 0
         self.child: Child | None = None
         if place.damaged:
@@ -248,14 +251,19 @@ class Journal:
     def _save_if_due(self, now: float) -> None:
         standing = self._standing
         at_once = self.backlog.unsaved or (standing.cursor is not None and self._saved.cursor is None)
-        if standing == self._saved or (now < self._save_due and not at_once):
+        if standing == self._saved or (now < self._save_due and not (at_once and not self._save_failed)):
             return
-        self._save_due = now + SAVE
+        self._save_failed = not self._save(standing)
+        self._save_due = now + (SAVE_AGAIN if self._save_failed else SAVE)
+
+    def _save(self, standing: Standing) -> bool:
+        place = self._place.path.name
         try:
             self._place.save(standing)
         except OSError as error:
-            self._reports.unsaved(error)
-            return
+            self._reports.journal_unsaved(place, error)
+            return False
         self._saved = standing
         self.backlog.saved()
-        self._reports.saved()
+        self._reports.journal_saved(place)
+        return True
