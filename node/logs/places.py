@@ -7,6 +7,7 @@ the look makes the look worthless: it is taken again, a few times.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from noroshi.node.logs.rotation import readings
 ATTEMPTS = 3
 SHARE = 100
 """A directory, or the wildcards, are looked at for at most one part in so many of the time."""
+
+GONE = frozenset({errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO})
+"""What a file says whose mount has ended (FUSE, NFS, a device that was pulled out)."""
 
 Signature = tuple[tuple[str, int], ...]
 
@@ -147,10 +151,29 @@ def _view(rules: Rules, place: Place, followers: Sequence[Follower], listing: Li
     linked = frozenset(fact.identity for fact in facts)
     steady = all(inode in (0, fact.inode if fact is not None else 0) for inode, fact in seen)
     for follower in followers:
-        if follower.descriptor is not None and follower.identity not in linked:
-            facts.append(fact_of_open(follower.descriptor, follower.path))
-            steady = steady and os.fstat(follower.descriptor).st_nlink == 0
+        fact = None if follower.identity in linked else _open_fact(follower)
+        if fact is not None:
+            facts.append(fact)
+            steady = steady and unnamed(follower)
     return View(listing, names, tuple(facts), linked, steady)
+
+
+def _open_fact(follower: Follower) -> Fact | None:
+    """Of what is open. On a disk that is gone that is of no use any more; its name may lead to it on another mount."""
+    if follower.descriptor is None:
+        return None
+    try:
+        return fact_of_open(follower.descriptor, follower.path)
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        follower.close()
+        return None
+
+
+def unnamed(follower: Follower) -> bool:
+    """Whether what is open of it has no name any more. Raises OSError."""
+    return follower.descriptor is not None and os.fstat(follower.descriptor).st_nlink == 0
 
 
 def _fact(rules: Rules, place: Place, name: str) -> Fact | None:

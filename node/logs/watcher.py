@@ -15,7 +15,7 @@ from noroshi.node.logs.archives import Archives
 from noroshi.node.logs.directory import irregular
 from noroshi.node.logs.follower import Follower, shown
 from noroshi.node.logs.messages import Timing
-from noroshi.node.logs.places import SHARE, Place, View, differs, view
+from noroshi.node.logs.places import SHARE, Place, View, differs, unnamed, view
 from noroshi.node.logs.position import Begin, Continue, Decision, End, reconcile
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.roster import Roster
@@ -247,4 +247,7 @@ def _without_directory(followers: Iterable[Follower]) -> None:
 
 
 def _removed(follower: Follower) -> bool:
-    return follower.descriptor is not None and os.fstat(follower.descriptor).st_nlink == 0
+    try:
+        return unnamed(follower)
+    except OSError:  # looked at, and told, with its directory
+        return False
