@@ -158,6 +158,13 @@ class MonitorProcess:
             seen = self.alive
             wait_until("another sign of life", lambda seen=seen: self.alive is not seen)  # type: ignore[misc]
 
+    def await_looks(self) -> None:
+        """It has looked at the directory, and after that at every file: a look that took long, as on a machine with
+        much to do, is not followed by the next for a while, however many signs of life there are."""
+        before = self.count("looks")
+        wait_until("two more looks", lambda: self.count("looks") >= before + 2, 60)
+        self.await_signs(2)
+
     def kill(self) -> None:
         """As kill -9."""
         self.process.kill()

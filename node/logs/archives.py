@@ -133,6 +133,7 @@ class Archives:
 
     def finish(self, follower: Follower, now: float) -> bool:
         """Whether `follower`, whose file is gone, goes on in a compressed one; what came after it then does too."""
+        follower.linked = False
         found = _archives(follower.source, dirname(follower.path))
         match = next((archive for archive in found if archive.holds(follower.known)), None)
         resumed = match is not None and self._attach(follower, match)
@@ -163,7 +164,8 @@ class Archives:
     def _between(self, newest: Follower, found: list[Archive], now: float) -> bool:
         """Begin what was the source after `newest`, and is compressed by now; whether there was any."""
         mark = next((archive.mark for archive in found if archive.holds(newest.known)), None)
-        mark = mark or mark_of(basename(newest.source), unpacked(basename(newest.path)))
+        if mark is None and newest.linked:
+            mark = mark_of(basename(newest.source), unpacked(basename(newest.path)))
         if mark is not None:
             self._tell_unreadable(archive for archive in found if mark.older_than(archive.mark))
         later = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noroshi.node.logs.globs import ANY_DEPTH, Glob, segment
@@ -72,7 +72,7 @@ def fact_of(path: str, *, wanted: bool, first: bool) -> Fact | None:
 
 def fact_of_open(descriptor: int, path: str) -> Fact:
     """The same for a file that is open, whatever its name is by now. Raises OSError."""
-    return _fact(path, os.fstat(descriptor), os.pread(descriptor, HEAD, 0), False, False)
+    return replace(_fact(path, os.fstat(descriptor), os.pread(descriptor, HEAD, 0), False, False), named=False)
 
 
 def directories_of(glob: Glob) -> Iterator[str]:

@@ -58,7 +58,7 @@ class Monitor:
         self._roster = Roster(settings.rules, self._select, self._timing.partial, self._counts, self._reports)
         self._roster.restore(state, time.monotonic())
         self._archives = Archives(self._roster, store.directory, self._reports, store.saved_at or time.time_ns())
-        self._watcher = Watcher(self._roster, self._timing, self._reports, self._archives)
+        self._watcher = Watcher(self._roster, self._timing, self._reports, self._archives, self._counts)
         deferred = any(rule.deferred for rule in settings.rules)
         self._reader = Reader(self._roster, deferred, self._counts, self._reports)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)

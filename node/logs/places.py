@@ -22,11 +22,18 @@ from noroshi.node.logs.rotation import readings
 ATTEMPTS = 3
 SHARE = 100
 """A directory, or the wildcards, are looked at for at most one part in so many of the time."""
+LONGEST = 10.0
+"""Seconds of it at most: what took long may have been a disk or a machine that stood still."""
 
 GONE = frozenset({errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO})
 """What a file says whose mount has ended (FUSE, NFS, a device that was pulled out)."""
 
 Signature = tuple[tuple[str, int], ...]
+
+
+def pause_after(seconds: float) -> float:
+    """How long not to look after a look that took so long."""
+    return min(SHARE * seconds, LONGEST)
 
 
 @dataclass

@@ -73,7 +73,8 @@ class Identity(NamedTuple):
 class Fact:
     """One regular file as it is now. `head` is its first HEAD bytes, None where it may not be read.
 
-    `wanted`: its name is configured; `first`: by a pattern looked at for the first time.
+    `wanted`: its name is configured; `first`: by a pattern looked at for the first time; `named`: it has that name, and
+    is not just open here, its name another file's or nobody's by now.
     """
 
     path: str
@@ -84,6 +85,7 @@ class Fact:
     head: bytes | None
     wanted: bool = False
     first: bool = False
+    named: bool = True
 
     @property
     def identity(self) -> Identity:
@@ -253,7 +255,8 @@ class _Look:
 
     def _follows(self, fact: Fact, newest: Position) -> bool:
         """Whether an unknown file was the source after its newest known incarnation, and no longer is."""
-        place = self.places.get(newest.stream)
+        found = self.places.get(newest.stream)
+        place = found if found is not None and found.named else None
         if place is not None and place.path == newest.source:
             return False
         mark = self._mark(newest.source, fact)
@@ -281,7 +284,7 @@ class _Look:
     @cached_property
     def _places_by_path(self) -> dict[str, Fact]:
         """Asked for only once all that is known has its place."""
-        return {place.path: place for place in self.places.values()}
+        return {place.path: place for place in self.places.values() if place.named}
 
     def _rotated_of(self, source: str) -> list[Fact]:
         """The files, nobody's yet, whose names are rotated ones of the source."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from noroshi.node.logs.archives import Archives
 from noroshi.node.logs.directory import irregular
 from noroshi.node.logs.follower import Follower, shown
 from noroshi.node.logs.messages import Timing
-from noroshi.node.logs.places import SHARE, Place, View, differs, unnamed, view
+from noroshi.node.logs.places import Place, View, differs, pause_after, unnamed, view
 from noroshi.node.logs.position import Begin, Continue, Decision, End, reconcile
 from noroshi.node.logs.reports import Reports
 from noroshi.node.logs.roster import Roster
@@ -35,10 +36,13 @@ ROTATED = 10
 
 
 class Watcher:
-    """`poll` does what is `due`."""
+    """`poll` does what is `due`. `counts` is shared with the monitor."""
 
-    def __init__(self, roster: Roster, timing: Timing, reports: Reports, archives: Archives) -> None:
+    def __init__(
+        self, roster: Roster, timing: Timing, reports: Reports, archives: Archives, counts: Counter[str]
+    ) -> None:
         self._roster, self._timing, self._reports, self._archives = roster, timing, reports, archives
+        self._counts = counts
         self._places: dict[str, Place] = {}
         self._round = 0
         self._quiet_due = self._rescan_due = self._active_due = 0.0
@@ -73,7 +77,7 @@ class Watcher:
             if not self._look(self._places[path], followers.get(path, []), now, forced=False):
                 failed.update(numbers)
         self._looked(failed)
-        self._rescan_due = now + max(self._timing.rescan, SHARE * (time.perf_counter() - started))
+        self._rescan_due = now + max(self._timing.rescan, pause_after(time.perf_counter() - started))
 
     def _looked(self, failed: set[int]) -> None:
         """The patterns have had their first look; one that names a single file only if its directory could be read."""
@@ -177,7 +181,8 @@ class Watcher:
             self._reports.unreadable(shown(place.path), error)
             return False
         self._reports.readable(shown(place.path))
-        place.not_before = now + SHARE * (time.perf_counter() - started)
+        place.not_before = now + pause_after(time.perf_counter() - started)
+        self._counts["looks"] += 1
         return True
 
     def _decide(self, place: Place, followers: Sequence[Follower], now: float) -> None:

@@ -8,6 +8,7 @@ import gzip
 import lzma
 import os
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -115,6 +116,58 @@ def test_twice_rotated_and_compressed_between_two_looks(stand: Stand, how: str, 
     assert monitor.raised == []
 
 
+@pytest.mark.parametrize("seen_rotated", [False, True])
+@pytest.mark.parametrize("how", ["compressed", "removed"])
+def test_rotated_more_than_once_while_the_one_before_is_open_and_has_no_name_any_more(
+    stand: Stand, how: str, seen_rotated: bool
+) -> None:
+    """Between two looks, as of a monitor that had to wait for a disk."""
+    log, lines = stand.file("app.log"), ["1"]
+    monitor = stand.follow("app.log")
+    append(log, "1")
+    stand.wait_for("app.log", lines)
+    if seen_rotated:
+        log.rename(stand.file("app.log.1"))
+        append(log, "2")
+        lines.append("2")
+        stand.wait_for("app.log", lines)
+    os.kill(monitor.process.pid, signal.SIGSTOP)
+    tick(log)
+    shift(stand)
+    if how == "compressed":
+        rotate(stand, "app.log.1", ".gz")
+    else:
+        log.unlink()
+    append(log, "3")
+    for line in "45":
+        tick(log)
+        shift(stand)
+        log.rename(stand.file("app.log.1"))
+        append(log, line)
+    os.kill(monitor.process.pid, signal.SIGCONT)
+    stand.wait_for("app.log", [*lines, "3", "4", "5"])
+    assert monitor.raised == []
+
+
+def shift(stand: Stand) -> None:
+    """Make room for another app.log.1."""
+    for number in (3, 2, 1):
+        for old in (stand.file(f"app.log.{number}"), stand.file(f"app.log.{number}.gz")):
+            if old.exists():
+                old.rename(stand.file(old.name.replace(f".{number}", f".{number + 1}")))
+
+
+def tick(log: Path) -> None:
+    """Until the disk's clock, by which rotated files are put in order, has moved."""
+    before, clock = log.stat().st_mtime_ns, log.with_name("clock")
+
+    def now() -> int:
+        clock.touch()
+        return clock.stat().st_mtime_ns
+
+    wait_until("the disk's clock moves", lambda: now() > before, interval=0.001)
+
+
 def test_one_in_between_that_cannot_be_unpacked_is_told(stand: Stand) -> None:
     begun(stand, "1")
     append(stand.file("app.log"), "2")
@@ -204,9 +257,7 @@ def test_what_was_read_and_not_yet_taken_when_its_file_went_is_found_again_after
 
 def looked(monitor: MonitorProcess) -> None:
     """It has looked at its files again, and saved what came of it."""
-    for _ in range(3):
-        seen = monitor.alive
-        wait_until("another sign of life", lambda: monitor.alive is not seen)  # noqa: B023
+    monitor.await_looks()
 
 
 def test_a_monitor_killed_while_it_unpacks_goes_on_there(stand: Stand) -> None:

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
-from logstand import Coordinator, MonitorProcess, Shelf
+from logstand import QUICK, Coordinator, MonitorProcess, Shelf
 from waiting import wait_until
 
 from noroshi.node.logs.messages import Rule
 from noroshi.node.wire.messages import LogBatch, Reply
+
+OFTEN = msgspec.structs.replace(QUICK, rescan=0.05)
+"""A directory too."""
 
 Step = tuple[Callable[[], None], int]
 
@@ -136,7 +140,7 @@ class Life:
 
     def start(self) -> None:
         if self.monitor is None:
-            self.monitor = MonitorProcess(self.state, self.rules)
+            self.monitor = MonitorProcess(self.state, self.rules, OFTEN)
             self.monitor.lead(self.coordinator.endpoint)
 
     def kill(self) -> None:
@@ -226,9 +230,6 @@ def _until_looking(life: Life) -> None:
 
 
 def _pause(life: Life) -> None:
-    """Until the monitor has looked at everything, so that looks fall between the steps: the first sign of life may
-    have been on its way before."""
-    monitor = life.monitor
-    for _ in range(0 if monitor is None else 2):
-        seen = monitor.alive
-        wait_until("another sign of life", lambda: monitor.alive is not seen)  # noqa: B023
+    """Until the monitor has looked at everything, so that looks fall between the steps."""
+    if life.monitor is not None:
+        life.monitor.await_looks()

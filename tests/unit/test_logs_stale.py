@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,7 @@ class Looking:
         counts: Counter[str] = Counter()
         reports = Reports(self.raised.append, lambda: self.now, counts, unsure=False)
         self.roster = Roster([rule], self._select, 2.0, counts, reports)
-        self.watcher = Watcher(self.roster, Timing(), reports, Archives(self.roster, directory, reports, 0))
+        self.watcher = Watcher(self.roster, Timing(), reports, Archives(self.roster, directory, reports, 0), counts)
         self.reader = Reader(self.roster, False, counts, reports)
 
     def _select(self, rule: Rule) -> Selection:
@@ -98,6 +100,20 @@ def test_it_is_read_on_under_its_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not disk.gone, "what is of no use any more is closed"
     looking.timer.close()
     assert [event for event in looking.raised if event.state != "OK"] == []
+
+
+def test_after_a_look_that_hung_what_is_new_is_found_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk, or the whole machine, that stood still for an hour."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    looking = Looking(tmp_path, Rule(str(logs / "*.log")))
+    with monkeypatch.context() as hung:
+        hours = itertools.count(time.perf_counter(), 3600)
+        hung.setattr("noroshi.node.logs.watcher.time.perf_counter", lambda: next(hours))
+        looking.look()
+    (logs / "new.log").write_text("1\n")
+    assert looking.look() == ["1"]
+    looking.timer.close()
 
 
 def test_one_that_is_gone_with_its_disk_is_a_gap_and_holds_up_no_other(
