@@ -147,6 +147,11 @@ class Archives:
                 self.reports.packed(shown(archive.path), archive.why)
         return resumed
 
+    def has(self, follower: Follower) -> bool:
+        """Whether a compressed file is what is left of it."""
+        found = _archives(follower.source, dirname(follower.path))
+        return any(archive.holds(follower.known) for archive in found)
+
     def before(self, begin: Begin, now: float) -> None:
         """A source begins anew: what was compressed of it since it was seen last comes first; or since it could have
         been seen, where it never was."""

@@ -15,7 +15,7 @@ Rules of `reconcile`, in this order:
 Which of two rotated files is the older one their names say: of dates the earlier, of numbers the higher, unless the
 times of all of them say that they are counted up.
 Device numbers are not stable over a restart of the host, so they decide only between files of one inode number, and
-whether a file that is missing may be on a disk that is not mounted.
+whether a file that is missing may be on a disk that is not mounted: where no other file of that disk is found here.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class _Look:
                 yield Continue(position, self.places[position.stream])
             elif self._by_inode(position) is not None:
                 yield End(position, self._unread(position), truncated=True)
-            elif position.device == self.device:
+            elif self._is_here(position.device):
                 yield End(position, self._unread(position), truncated=False)
 
     def _find_copy(self, position: Position) -> None:
@@ -193,6 +193,14 @@ class _Look:
             return place is None
         here = self._mark(position.source, place)
         return not _copied(fact, place) and self._older(position.source, fact, here)
+
+    def _is_here(self, device: int) -> bool:
+        """Whether this is that disk: by its number, or because another file that was on it is here now."""
+        return device == self.device or any(
+            position.device == device and self.places[position.stream].device == self.device
+            for position in self.known
+            if position.stream in self.places
+        )
 
     def _unread(self, position: Position) -> int | None:
         unread = max(position.size - position.offset, 0)

@@ -195,15 +195,22 @@ class Watcher:
         if seen is None:
             _without_directory(followers)
             return
+        decisions += self._compressed(followers, decisions)
         if not place.resumed:
             for follower in followers:
                 follower.was_as_known(self._looked_us)
         settled = self._apply(decisions, seen, now) and seen.steady
-        decided = {decision.known.stream for decision in decisions if not isinstance(decision, Begin)}
+        decided = _known(decisions)
         for follower in followers:
             follower.absent = follower.stream not in decided and follower.descriptor is None
         place.resumed = False
         place.signature, place.names = (seen.signature, seen.listing.names) if settled else (None, None)
+
+    def _compressed(self, followers: Sequence[Follower], decisions: Sequence[Decision]) -> list[Decision]:
+        """What may be on a disk that is not mounted, but is here in a compressed file."""
+        decided = _known(decisions)
+        missing = [one for one in followers if one.stream not in decided and one.descriptor is None]
+        return [End(one.known, None, truncated=False) for one in missing if self._archives.has(one)]
 
     def _reconcile(self, place: Place, followers: Sequence[Follower]) -> tuple[View | None, list[Decision]]:
         seen = view(self._roster.rules, place, followers)
@@ -244,6 +251,11 @@ class Watcher:
 def _gone(decisions: Iterable[Decision]) -> set[bytes]:
     """The streams whose files were not found."""
     return {d.known.stream for d in decisions if isinstance(d, End) and not d.truncated}
+
+
+def _known(decisions: Iterable[Decision]) -> set[bytes]:
+    """The streams that something was decided of."""
+    return {decision.known.stream for decision in decisions if not isinstance(decision, Begin)}
 
 
 def _without_directory(followers: Iterable[Follower]) -> None:

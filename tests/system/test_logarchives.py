@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from logstand import MonitorProcess, Stand, append, standing
 from waiting import wait_until
@@ -375,3 +376,42 @@ def test_an_older_compressed_file_that_begins_alike_is_left_alone(stand: Stand) 
     monitor = stand.follow("app.log")
     stand.wait_for("app.log", ["1", "new"])
     wait_until("the gap is told", lambda: monitor.raised)
+
+
+@pytest.mark.parametrize("witness", ["an archive", "another log"])
+def test_device_numbers_that_are_others_after_a_restart_of_the_host_lose_nothing(stand: Stand, witness: str) -> None:
+    """A file that is not found may be on a disk that is not mounted; but not where this is seen to be that disk."""
+    names = ["app.log"] if witness == "an archive" else ["app.log", "other.log"]
+    for name in names:
+        append(stand.file(name), "first")
+    monitor = stand.follow(*names)
+    for name in names:
+        append(stand.file(name), "1")
+        stand.wait_for(name, ["1"])
+    monitor.stop()
+    renumber(stand.directory / "state" / "logs" / "positions")
+    append(stand.file("app.log"), "2")
+    os.link(stand.file("app.log"), stand.directory / "held")  # so that nobody else gets its inode number
+    if witness == "an archive":
+        rotate(stand, "app.log.1", ".gz")
+    else:
+        stand.file("app.log").unlink()
+    append(stand.file("app.log"), "3")
+    monitor = stand.follow(*names)
+    stand.wait_for("app.log", ["1", "2", "3"] if witness == "an archive" else ["1", "3"])
+    if witness == "an archive":
+        assert monitor.raised == []
+    else:
+        wait_until("the gap is told", lambda: monitor.raised)
+        assert "app.log was removed" in monitor.raised[0].supplement
+    wait_until(
+        "nothing is left of what is gone", lambda: monitor.alive is not None and monitor.alive.files == len(names)
+    )
+
+
+def renumber(positions: Path) -> None:
+    """As after a boot that found the disks in another order."""
+    saved = msgspec.msgpack.decode(positions.read_bytes())
+    for position in saved["positions"]:
+        position[3] += 1
+    positions.write_bytes(msgspec.msgpack.encode(saved))

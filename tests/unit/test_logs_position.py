@@ -22,6 +22,7 @@ from noroshi.node.logs.position import (
 )
 
 LOG = "/var/log/app.log"
+OTHER = "/var/log/other.log"
 DEVICE = 7
 
 
@@ -166,6 +167,29 @@ CASES: dict[str, tuple[list[Position], list[Fact], list[str]]] = {
         [f"s1 goes on in {LOG}"],
     ),
     "its disk is not mounted": ([known(b"one\n", device=3)], [], []),
+    "its disk is not mounted, but another that is known": (
+        [known(b"one\n", device=3), known(b"x\n", inode=2, device=4, source=OTHER, path=OTHER)],
+        [fact(OTHER, 2, b"x\n", wanted=True)],
+        [f"s2 goes on in {OTHER}"],
+    ),
+    "removed, and device numbers changed, as another file of that disk shows": (
+        [known(b"one\ntwo\n", offset=4, device=3), known(b"x\n", inode=2, device=3, source=OTHER, path=OTHER)],
+        [fact(OTHER, 2, b"x\n", wanted=True)],
+        ["s1 ends, lost 4, gone", f"s2 goes on in {OTHER}"],
+    ),
+    "rotated again, when the one before is open and has no name any more": (
+        [known(b"one\n")],
+        [
+            fact(content=b"three\n", inode=3, modified=120),
+            fact(f"{LOG}.1", 2, b"two\n", modified=110),
+            fact(content=b"one\n", wanted=False, named=False),
+        ],
+        [
+            f"s1 goes on in {LOG}",
+            f"{LOG} begins in {LOG}.1 at its start",
+            f"{LOG} begins in {LOG} at its start",
+        ],
+    ),
     "not readable any more": ([known(b"one\n")], [fact(content=b"one\n", head=None)], [f"s1 goes on in {LOG}"]),
     "two names of one file": (
         [],
