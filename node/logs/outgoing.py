@@ -125,7 +125,7 @@ class Outgoing:
         start = self.pending[-1].part.end if self.pending else self.stored
         times = self._times.of(lines, now_us)
         part = LogPart(self.stream, self.source, start, end, now_us, lines, ends, times, held)
-        return Prepared(part, read_from, _weight(lines))
+        return Prepared(part, read_from, weight_of(lines))
 
     def _extend(self, waiting: Prepared, new: Prepared) -> None:
         part, more = waiting.part, new.part
@@ -229,7 +229,7 @@ def _extend_times(part: LogPart, times: list[int], count: int) -> None:
         part.times.extend(times or [UNKNOWN] * count)
 
 
-def _weight(lines: list[str]) -> int:
+def weight_of(lines: list[str]) -> int:
     """What they take in a message, a little more than that: MAX_MESSAGE is a bound in bytes, not in characters."""
     plain = all(map(str.isascii, lines))
     return sum(map(len, lines if plain else map(str.encode, lines))) + 14 * len(lines)

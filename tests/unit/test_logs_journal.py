@@ -12,6 +12,7 @@ from noroshi.node.core.receiver import take_part
 from noroshi.node.logs.journal.backlog import Backlog, Line
 from noroshi.node.logs.journal.course import Course, Phase, Verdict
 from noroshi.node.logs.journal.entries import FIELDS, TOO_LONG, Entry, covers, decode, line_of, source_of
+from noroshi.node.logs.lines import LIMIT
 
 
 def entry(**fields: object) -> Entry:
@@ -36,6 +37,20 @@ def entry(**fields: object) -> Entry:
 )
 def test_the_line_of_an_entry(fields: dict[str, object], line: str | None) -> None:
     assert line_of(entry(**fields)) == line
+
+
+def test_no_line_is_longer_than_one_of_a_file_whatever_anybody_writes() -> None:
+    """A part that no message holds would hold up what is behind it for ever."""
+    many = ["x" * 60_000] * 100
+    line = line_of(entry(MESSAGE=many, SYSLOG_IDENTIFIER="i" * 1_000_000, SYSLOG_PID="7" * 1_000_000))
+    assert line is not None and len(line) < LIMIT + 300
+    assert line.startswith("iii") and line.endswith(f"…[cut {100 * 60_000 + 99 - LIMIT} bytes]")
+
+
+def test_what_may_wait_is_counted_in_bytes() -> None:
+    backlog = Backlog(b"s" * 16, False)
+    backlog.add([Line("journal/a", 1, "\U0001f4a5" * 10_000)] * 27, 5)
+    assert not backlog.room, "some 1.1 MB"
 
 
 @pytest.mark.parametrize(

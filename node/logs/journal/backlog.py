@@ -12,6 +12,7 @@ from itertools import groupby
 
 import msgspec
 
+from noroshi.node.logs.outgoing import weight_of
 from noroshi.node.wire.messages import LogPart
 
 ROOM = 1024 * 1024
@@ -49,7 +50,7 @@ class Backlog:
 
     def __init__(self, stream: bytes, deferred: bool, last: int = 0, waiting: Iterable[LogPart] = ()) -> None:
         self.stream, self.deferred, self.last = stream, deferred, last
-        self.pending = [Waiting(_fitted(part, deferred), _weight(part.lines), saved=True) for part in waiting]
+        self.pending = [Waiting(_fitted(part, deferred), weight_of(part.lines), saved=True) for part in waiting]
         self.not_before = 0.0
         self._in_flight = False
 
@@ -81,7 +82,7 @@ class Backlog:
             before = newest.part
             both = {"lines": before.lines + texts, "times": before.times + times}
             part = msgspec.structs.replace(before, end=self.last, **both)
-            newest.part, newest.weight = _fitted(part, self.deferred), newest.weight + _weight(texts)
+            newest.part, newest.weight = _fitted(part, self.deferred), newest.weight + weight_of(texts)
 
     def saved(self) -> None:
         """All that waits is on the disk."""
@@ -140,7 +141,3 @@ def _fitted(part: LogPart, deferred: bool) -> LogPart:
     """With the number behind each line where lines travel in pieces."""
     ends = list(range(part.start + 1, part.end + 1)) if deferred else []
     return msgspec.structs.replace(part, ends=ends)
-
-
-def _weight(lines: list[str]) -> int:
-    return sum(map(len, lines)) + 5 * len(lines)

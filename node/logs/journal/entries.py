@@ -70,8 +70,8 @@ def line_of(entry: Entry) -> str | None:
     if entry.message is msgspec.UNSET:
         return None
     message = _message(entry.message)
-    identifier = _first(entry.syslog_identifier) or _first(entry.comm)
-    pid = _first(entry.pid) or _first(entry.syslog_pid)
+    identifier = (_first(entry.syslog_identifier) or _first(entry.comm))[:_NAME_MOST]
+    pid = (_first(entry.pid) or _first(entry.syslog_pid))[:_DIGITS]
     if not identifier:
         return message
     return f"{identifier}[{pid}]: {message}" if pid else f"{identifier}: {message}"
@@ -121,11 +121,11 @@ def _severe(entry: Entry, least: int) -> bool:
 
 
 def _message(value: Part) -> str:
-    """All of it; a final newline is no line of its own."""
+    """All of it, cut as a line of a file is; a final newline is no line of its own."""
     if value is None:
         return TOO_LONG
     if not isinstance(value, str) and not _is_bytes(value):
-        return "\n".join(_message(each) for each in value if not isinstance(each, int))
+        return text("\n".join(_message(each) for each in value if not isinstance(each, int)).encode())
     return text(_bytes(value).rstrip(b"\n"))
 
 
