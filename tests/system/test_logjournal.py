@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
-from commands import noroshi
-from journals import Journal, needs_journal
-from logstand import Coordinator, MonitorProcess, Shelf, append
+from journaldesk import Desk, children, desk_on
+from journals import needs_journal
+from logstand import MonitorProcess, append
 from waiting import wait_until
 
 from noroshi.node.logs.journal.entries import TOO_LONG
@@ -24,54 +20,9 @@ from noroshi.node.wire.messages import LogBatch, Refused, Reply
 pytestmark = needs_journal
 
 
-class Desk:
-    """A journal, a coordinator, and monitors that come and go."""
-
-    def __init__(self, directory: Path, coordinator: Coordinator) -> None:
-        self.directory, self.coordinator = directory, coordinator
-        self.journal = Journal(directory / "journal")
-        self.monitors: list[MonitorProcess] = []
-
-    def start(self, *rules: JournalRule, lead: bool = True) -> MonitorProcess:
-        """A monitor that knows where each rule begins; no rule: all of the journal."""
-        rules = rules or (JournalRule(self.journal.command),)
-        monitor = MonitorProcess(self.directory / "state", [], journals=rules)
-        self.monitors.append(monitor)
-        if lead:
-            monitor.lead(self.coordinator.endpoint)
-        wait_until("every rule has its place", lambda: len(list(self.places)) >= len(rules) and monitor.alive)
-        return monitor
-
-    @property
-    def places(self) -> Iterator[Path]:
-        return (path for path in (self.directory / "state/logs/journal").glob("*") if not path.suffix)
-
-    def stored(self, source: str = "journal/app.service") -> list[str]:
-        return self.coordinator.shelf.lines.get(source, [])
-
-    def wait_for(self, *lines: str, source: str = "journal/app.service") -> None:
-        wait_until(f"{lines} of {source}", lambda: self.stored(source) == list(lines))
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with Coordinator(Shelf()) as coordinator:
-        desk = Desk(tmp_path, coordinator)
-        yield desk
-        for monitor in desk.monitors:
-            monitor.stop()
-
-
-def children(process: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            words = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(words[1]) == process:
-            found.append(int(path.parent.name))
-    return found
+    yield from desk_on(tmp_path)
 
 
 def reading(monitor: MonitorProcess) -> int:
@@ -351,102 +302,3 @@ def test_a_message_that_journalctl_leaves_out_is_marked(desk: Desk, tmp_path: Pa
     script.write_text(script.read_text().replace("exec", f"echo '{entry % 2}'; exec"))
     desk.start(JournalRule([str(script), "other"]))
     desk.wait_for(TOO_LONG)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_whatever_happens_every_selected_entry_is_stored_once_and_in_order(desk: Desk, seed: int) -> None:
-    chance = random.Random(seed)
-    desk.coordinator.judge = lambda batch: chance.choices([None, "mute", "drop"], [20, 1, 1])[0]
-    desk.journal.write("old")
-    rules = [JournalRule(desk.journal.command, select=["error"])]
-    desk.start(*rules)
-    expected: list[str] = []
-
-    def write() -> None:
-        entries = []
-        for _ in range(chance.choice([1, 1, 5, 300])):
-            text, unit = (
-                f"{chance.choice(['error', 'error', 'noise'])} {desk.journal.count}.{len(entries)}",
-                chance.choice("ab"),
-            )
-            entries.append((text, {"_SYSTEMD_UNIT": f"{unit}.service"}))
-            if text.startswith("error"):
-                expected.append(f"app[12]: {text}")
-        desk.journal.write_all(entries)  # type: ignore[arg-type]
-
-    def restart() -> None:
-        desk.monitors[-1].kill()
-        desk.start(*rules)
-
-    def crash() -> None:
-        for pid in children(desk.monitors[-1].process.pid):
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
-                os.kill(pid, signal.SIGKILL)
-
-    def lose_leader() -> None:
-        desk.monitors[-1].lead(None)
-
-    def find_leader() -> None:
-        desk.monitors[-1].lead(desk.coordinator.endpoint)
-
-    steps: list[tuple[Callable[[], None], int]] = [
-        (write, 8),
-        (desk.journal.rotate, 1),
-        (restart, 2),
-        (crash, 1),
-        (lose_leader, 1),
-        (find_leader, 2),
-    ]
-    for step in chance.choices([step for step, _ in steps], [weight for _, weight in steps], k=40):
-        step()
-    find_leader()
-    shelf = desk.coordinator.shelf
-    wait_until("every entry is stored", lambda: sum(map(len, shelf.lines.values())) >= len(expected), 60)
-    arrived = [line for part in shelf.parts for line in part.lines]
-    assert arrived == expected
-    assert shelf.lost == 0
-
-
-DEFINITIONS = """
-logs:
-  - name: refused
-    match: {source: "journal/app.service", pattern: "refused"}
-    notify:
-      - {priority: 1, node: a, procedure: process, application: ["{a}", refused]}
-"""
-
-
-def test_from_the_node_file_to_the_shared_log_and_who_is_told(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
-    journal.write("old")
-    root = tmp_path / "cluster"
-    rules = (
-        f"logs:\n  - {{journal: true, units: [app], select: [refused, late], command: {json.dumps(journal.command)}}}\n"
-        f"  - {{journal: true, priority: err, deferred: true, command: {json.dumps(journal.command)}}}\n"
-        f'notifier: {{programs: ["{root / "a" / "tell"}"]}}\n'
-    )
-    with Cluster(root, ("a",), definitions=DEFINITIONS, extra={"a": rules}, logs=False) as cluster:
-        cluster.start()
-        cluster.await_up()
-        wait_until("both rules have their place", lambda: len(_places(cluster.nodes["a"].home)) == 2)
-        journal.write("connection refused", "unselected")
-        journal.write("disk is full", unit="other.service", PRIORITY="3")
-        journal.write("chatter", unit="other.service", PRIORITY="6")
-        expected = ["app[12]: connection refused", "app[12]: disk is full"]
-        wait_until("both are stored", lambda: sorted(cluster.lines("a")) == expected)
-        wait_until("it is told", lambda: [line[4:] for line in cluster.nodes["a"].told()] == [[expected[0], "refused"]])
-        cluster.kill("a")
-        journal.write("too late")
-        cluster.start()
-        wait_until("it is stored", lambda: "app[12]: too late" in cluster.lines("a"), 20)
-        shown = noroshi(cluster, "a", "log", "--json", "--source", "journal/*")
-        lines = [(each["source"], each["line"]) for each in map(json.loads, shown.splitlines())]
-    assert sorted(lines) == [
-        ("journal/app.service", "app[12]: connection refused"),
-        ("journal/app.service", "app[12]: too late"),
-        ("journal/other.service", "app[12]: disk is full"),
-    ]
-
-
-def _places(home: Path) -> list[Path]:
-    return list((home / "state/logs/journal").glob("*"))
