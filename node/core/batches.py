@@ -8,7 +8,8 @@ coordinator cannot work on, stands alone as `Unfit`: it is set aside, for nothin
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -33,11 +34,39 @@ _LINE_COST = 5 + 9 + 9
 """Bytes that a line takes beside its text, at most: its length, its end, its time."""
 
 
-def split(part: LogPart, most: int) -> list[LogPart]:
+def split(part: LogPart, most: int, borders: Iterable[int] = ()) -> list[LogPart]:
     """Pieces that take at most `most` bytes each when encoded, in order; a line too long for that is one by itself.
 
-    A part that does not tell where its lines end is left whole.
+    No piece goes across one of the offsets `borders`. A part that does not tell where its lines end is left whole.
     """
+    return [piece for within in split_at(part, borders) for piece in _split(within, most)]
+
+
+def split_at(part: LogPart, borders: Iterable[int]) -> list[LogPart]:
+    """The same in parts that end where a border lies in it; whole where it does not tell where its lines end."""
+    inside = sorted({border for border in borders if part.start < border < part.end})
+    if len(part.ends) != len(part.lines) or not inside:
+        return [part]
+    return [within(part, start, end) for start, end in pairwise([part.start, *inside, part.end])]
+
+
+def within(part: LogPart, start: int, end: int) -> LogPart:
+    """What of a part lies behind `start`, up to `end`. Where it does not say where what was held back lies, that is at
+    its end."""
+    first, last = bisect_right(part.ends, start), bisect_right(part.ends, end)
+    held = part.held
+    if held is not None and (held.ends or end < part.end):
+        ends = held.ends[bisect_right(held.ends, start) : bisect_right(held.ends, end)]
+        held = Held(len(ends), held.limit, ends) if ends else None
+    rest: dict[str, Sequence[object]] = {
+        "lines": part.lines[first:last],
+        "ends": part.ends[first:last],
+        "times": part.times[first:last],
+    }
+    return msgspec.structs.replace(part, start=start, end=end, held=held, **rest)
+
+
+def _split(part: LogPart, most: int) -> list[LogPart]:
     if len(part.ends) != len(part.lines) or not part.lines:
         return [msgspec.structs.replace(part, held=_held_among(part, part.start, part.end))]
     pieces, first = [], 0

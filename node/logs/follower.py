@@ -60,6 +60,7 @@ class Follower:
             deferred=rule.deferred,
             limiter=limiter,
             let_through=position.let_through,
+            sent=position.sent,
         )
         self._encoding, self._record = encoding(rule.encoding), rule.record
         self._unit = len(self._encoding.of(b"").newline)  # bytes
@@ -314,6 +315,7 @@ class Follower:
             forced=tuple(sorted(place for place in self._cutter.forced if place > offset)),
             caught_up_at=self._limiter.caught_up_at if self._limiter is not None else 0,
             let_through=self.out.let_through if self._limiter is not None else 0,
+            sent=self.out.sent,
         )
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
+from noroshi.node.core.batches import split_at, within
 from noroshi.node.logs.cutting import BLOCK
 from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.lines import MOST_LINES
@@ -63,7 +63,7 @@ class Prepared:
 
 class Outgoing:
     """One stream. `stored`: the receiver has it up to this offset. `let_through`: so many lines of that, for the rate
-    limit. `counts` is shared by all of a monitor."""
+    limit. `sent`: an earlier life had sent it up to there. `counts` is shared by all of a monitor."""
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Outgoing:
         deferred: bool = False,
         limiter: Limiter | None = None,
         let_through: int = 0,
+        sent: int = 0,
     ) -> None:
         self.stream, self.source, self.stored, self.deferred = stream, source, stored, deferred
         self.pending: list[Prepared] = []
@@ -86,11 +87,19 @@ class Outgoing:
         self._reading, self._counts, self._limiter = reading, counts, limiter
         self._times = OwnTimes()
         self.let_through = let_through
+        self._border = sent
 
     @property
     def read_from(self) -> int | None:
         """From where all that waits can be read again; None where nothing waits."""
         return self.pending[0].read_from if self.pending else None
+
+    @property
+    def sent(self) -> int:
+        """Where the part ends that was sent and may have been taken; 0 where there is none."""
+        if self.pending and self.pending[0].sent:
+            return self.pending[0].part.end
+        return self._border if self._border > self.stored else 0
 
     @property
     def weight(self) -> int:
@@ -111,12 +120,18 @@ class Outgoing:
         if not lines:
             return
         held = self._held(len(lines) - allowed, ends[allowed:])
-        new = self._prepared(lines[:allowed], ends[:allowed], held, covered, now_us)
-        waiting = self.pending[-1] if self.pending else None
-        if waiting is not None and _joins(waiting, new.weight, new.count):
-            self._extend(waiting, new)
-        else:
-            self.pending.append(new)
+        for new in self._cut(self._prepared(lines[:allowed], ends[:allowed], held, covered, now_us)):
+            waiting = self.pending[-1] if self.pending else None
+            if waiting is not None and waiting.part.end != self._border and _joins(waiting, new.weight, new.count):
+                self._extend(waiting, new)
+            else:
+                self.pending.append(new)
+
+    def _cut(self, new: Prepared) -> list[Prepared]:
+        """In two where a part ended that an earlier life sent: the receiver may have that, and takes a part of deferred
+        lines from there on, but cannot tell what of it was held back before."""
+        parts = split_at(new.part, [self._border])
+        return [Prepared(part, max(new.read_from, part.start), weight_of(part.lines)) for part in parts]
 
     def _prepared(
         self, lines: list[str], ends: list[int], held: Held | None, covered: tuple[int, int], now_us: int
@@ -196,22 +211,7 @@ class Outgoing:
         """What cannot be read again is sent with the part of it that the receiver lacks."""
         self.pending = [prepared for prepared in self.pending if prepared.part.end > position]
         if self.pending and self.pending[0].part.start < position:
-            self.pending[0].part = _behind(self.pending[0].part, position)
-
-
-def _behind(part: LogPart, position: int) -> LogPart:
-    """What of a part lies behind `position`."""
-    first = bisect_right(part.ends, position)
-    rest: dict[str, Sequence[object]] = {
-        "lines": part.lines[first:],
-        "ends": part.ends[first:],
-        "times": part.times[first:],
-    }
-    held = part.held
-    if held is not None and held.ends:
-        ends = held.ends[bisect_right(held.ends, position) :]
-        held = msgspec.structs.replace(held, lines=len(ends), ends=ends) if ends else None
-    return msgspec.structs.replace(part, start=position, held=held, **rest)
+            self.pending[0].part = within(self.pending[0].part, position, self.pending[0].part.end)
 
 
 def _without_ends(part: LogPart) -> LogPart:

@@ -42,7 +42,8 @@ class Position:
     where the file was last, `size` and `modified` (ns) what it was then. `head` is the digest of the first
     `head_length` bytes. `born` orders the incarnations of a source. `forced`: offsets behind `offset` at which a record
     was complete only because it had waited. Of a source with a rate limit, 0 without one: `caught_up_at`, when it was
-    last read to its end (us); `let_through`, how many lines up to `stored` were not held back.
+    last read to its end (us); `let_through`, how many lines up to `stored` were not held back. `sent`: where a part
+    ends that was sent and may have been taken; 0 where there is none.
     """
 
     stream: bytes
@@ -60,6 +61,7 @@ class Position:
     forced: tuple[int, ...] = ()
     caught_up_at: int = 0
     let_through: int = 0
+    sent: int = 0
 
 
 class Identity(NamedTuple):

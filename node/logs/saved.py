@@ -41,6 +41,7 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     forced: tuple[int, ...] = ()
     caught_up_at: int = 0
     let_through: int = 0
+    sent: int = 0
 
 
 class _File(msgspec.Struct, frozen=True):

@@ -7,13 +7,17 @@ between any two steps.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from deferstand import FILE, Stand, run
 
+from noroshi.node.daemon import segments
 from noroshi.node.daemon.deferring.lines import Lines
 from noroshi.node.logs.follower import Follower
 from noroshi.node.logs.limiting import Limiter
@@ -94,19 +98,41 @@ class Node:
         raise AssertionError("it does not arrive")
 
 
+def unreliable(chance: random.Random) -> Callable[[int], None]:
+    """An fdatasync that fails now and then."""
+    real = os.fdatasync
+
+    def fdatasync(descriptor: int) -> None:
+        if chance.random() < 0.2:
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    return fdatasync
+
+
+@pytest.mark.parametrize("failing", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 def test_every_line_is_stored_or_counted_once_over_kills(
-    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, seed: int, failing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`failing`: instead, a disk that takes a write at times and does not make it safe, when it is on its way."""
     node = Node(tmp_path, seed)
     chance = node.chance
     monkeypatch.setattr(Lines, "_full", property(lambda lines: chance.random() < 0.1))  # a spool that is full at times
     monkeypatch.setattr("noroshi.node.daemon.deferring.lines.GROUP_SIZE", 700)  # so that a part is safe piece by piece
 
+    if failing:
+        monkeypatch.setattr(segments.os, "fdatasync", unreliable(chance))
+
     async def work() -> None:
         await node.start()
+        if failing:
+            node.stand.spool.subscribe(node.stand.ride)
         for _ in range(250):
-            step = chance.choices(["write", "read", "hand over", "ride", "lose", "save", "kill"], [5, 5, 6, 4, 1, 2, 1])
+            step = chance.choices(
+                ["write", "read", "hand over", "ride", "lose", "save", "kill"],
+                [5, 5, 6, 4, 1, 2, 0 if failing else 1],
+            )
             match step[0]:
                 case "write":
                     node.write()

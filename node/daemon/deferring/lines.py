@@ -3,7 +3,8 @@
 Rules: a part is split into items that fit a packet, each with its own bytes of the file. What was not safely taken, the
 monitor is told to read again from there; the coordinator, who has the position of each file's stream, leaves out what
 it has. How far each file was taken is known also after a kill, from what lies in the spool and the note of what
-lay there: what is read again may be cut otherwise, and what a rate limit holds back may be other lines. A line too big
+lay there: what is read again may be cut otherwise, and what a rate limit holds back may be other lines. What did not
+become safe may have been taken all the same, up to any of its items, so it is cut there again. A line too big
 for any packet is in the same stream and holds up nothing: it and all before it go at once. While too much waits nothing
 more is taken, for the files keep it.
 """
@@ -43,6 +44,7 @@ class Lines:
     def __init__(self, spool: Spool, packets: Packets, at_once: AtOnce) -> None:
         self._spool, self._most, self._at_once = spool, packets.packer.largest_item, at_once
         self._positions: OrderedDict[bytes, int] = OrderedDict()
+        self._doubted: dict[bytes, frozenset[int]] = {}
         self._moved = asyncio.Event()
         spool.subscribe(self._moved.set)
         spool.note = lambda: msgspec.msgpack.encode(self._positions)
@@ -67,11 +69,17 @@ class Lines:
         if part.start < position:
             return position
         position = part.start
-        for bunch in _bunches(split(part, self._most)):
-            if self._full or not await self._store([body for body, _ in bunch]):
+        doubted = self._doubted.pop(part.stream, frozenset())
+        for bunch in _bunches(split(part, self._most, doubted)):
+            if self._full:
+                break
+            if not await self._store([body for body, _ in bunch]):
+                doubted |= {end for _, end in bunch}
                 break
             position = bunch[-1][1]
             self._remember(part.stream, position)
+        if any(end > position for end in doubted):
+            self._doubted[part.stream] = frozenset(end for end in doubted if end > position)
         return position
 
     async def flush(self) -> None:
