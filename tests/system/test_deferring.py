@@ -164,6 +164,24 @@ def test_a_line_that_nobody_takes_is_set_aside_and_another_says_where(stand: Sta
     assert stand.shelf.lost == 0
 
 
+def test_what_this_version_cannot_read_is_set_aside_and_a_line_says_where(stand: Stand) -> None:
+    async def work() -> None:
+        await stand.start()
+        await stand.lines.defer(part(["one"]))
+        await stand.spool.append(b"\xc1 of another version").safe()
+        await stand.lines.defer(part(["two"], part(["one"]).end))
+        stand.at_once.leader_changed("tcp://leader:1")
+        await asyncio.wait_for(stand.lines.flush(), 20)
+        await stand.stop()
+
+    run(work)
+    (aside,) = (stand.directory / "spool" / "aside").iterdir()
+    assert aside.read_bytes() == b"\xc1 of another version"
+    first, notice, last = stand.shelf.lines
+    assert (first, last) == ("one", "two")
+    assert str(aside) in notice
+
+
 def test_flush_sends_whatever_waits_and_then_lines_ride_again(stand: Stand) -> None:
     async def work() -> None:
         await stand.start()

@@ -1,8 +1,8 @@
 """Deferred lines that no packet can carry: sent by a request of their own, with all that waits before them (spec 5).
 
 Rules: the same stream and sequences as in packets, so that it does not matter which way an item came, nor how often;
-one request at a time. A batch that is refused as bad is sent in halves; an item refused alone twice is set aside on
-the disk, and a line in its place says where.
+one request at a time. A batch that is refused as bad is sent in halves; an item refused alone twice, or one that cannot
+be read, is set aside on the disk, and a line in its place says where.
 """
 
 from __future__ import annotations
@@ -107,7 +107,10 @@ class AtOnce:
         return None
 
     async def _send(self, endpoint: str, batch: Batch) -> Next:
-        parts = [self._part(batch.stream, item) for item in batch.items]
+        try:
+            parts = [self._part(batch.stream, item) for item in batch.items]
+        except _Unreadable as error:
+            return await self._set_aside(batch.stream, error.item, str(error))
         self.requests += 1
         reply = await self._ask(endpoint, LineBatch(batch.stream, batch.first, batch.oldest, parts))
         match reply:
@@ -120,7 +123,12 @@ class AtOnce:
         return self._sending.failed()
 
     def _part(self, stream: bytes, item: Item) -> LogPart:
-        return self._instead.get((stream, item.sequence)) or _decoded(item)
+        if instead := self._instead.get((stream, item.sequence)):
+            return instead
+        try:
+            return _parts.decode(item.body)
+        except ValueError as error:
+            raise _Unreadable(item, f"not readable here: {error}") from error
 
     def _acknowledged(self, batch: Batch, position: int) -> Next:
         self._taken({batch.stream: position})
@@ -142,9 +150,8 @@ class AtOnce:
             log.error("%s", error)
             return self._sending.failed()
         log.error("deferred lines that the coordinator cannot take are set aside in %s: %s", path, why)
-        part = _decoded(item)
-        lines, ends = [f"[noroshi: what stood here is set aside in {path}: {why[:300]}]"], part.ends[-1:]
-        self._instead[stream, item.sequence] = msgspec.structs.replace(part, lines=lines, ends=ends, times=[])
+        line = f"[noroshi: what stood here is set aside in {path}: {why[:300]}]"
+        self._instead[stream, item.sequence] = _saying(line, item)
         return Next(0.0)
 
     async def _pause(self, seconds: float) -> None:
@@ -154,13 +161,21 @@ class AtOnce:
                 await asyncio.wait_for(self._leader_news.wait(), seconds)
 
 
-def _decoded(item: Item) -> LogPart:
-    """What a spool keeps; a body that another version wrote and this one cannot read is a line that says so."""
+class _Unreadable(Exception):
+    """An item whose body is no part as this version writes them."""
+
+    def __init__(self, item: Item, why: str) -> None:
+        super().__init__(why)
+        self.item = item
+
+
+def _saying(line: str, item: Item) -> LogPart:
+    """This line in the place of those of an item; of one that cannot be read nobody knows the place."""
     try:
-        return _parts.decode(item.body)
-    except ValueError as error:
-        line = f"[noroshi: {len(item.body)} bytes of deferred lines cannot be read: {error}]"
+        part = _parts.decode(item.body)
+    except ValueError:
         return LogPart(os.urandom(16), "deferred-logs", 0, 0, now_us(), [line])
+    return msgspec.structs.replace(part, lines=[line], ends=part.ends[-1:], times=[])
 
 
 def asker(
