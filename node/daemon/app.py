@@ -183,6 +183,7 @@ class Daemon:
             period=self._period,
             led=self._look_who_leads,
             notice=self._noticed,
+            oversized=self._oversized,
         )
         self._packets = PacketExchange(
             self._cluster, self._node.node, self._incarnation, context, callbacks, self._keys
@@ -333,6 +334,9 @@ class Daemon:
         """A spool had to drop: that is an event too, though the spool is the one that is full."""
         what = "events" if spool == "events" else f"items of the spool {spool}"
         self._raise_soon(f"monitor/{self._node.node}/spool", "ERROR", f"{loss.count} {what} lost by {loss.reason}")
+
+    def _oversized(self, what: str) -> None:
+        self._raise_soon(f"monitor/{self._node.node}/spool", "ERROR", what)
 
     def _raise_soon(self, event: str, state: str, supplement: str) -> None:
         task = asyncio.ensure_future(self._raise_event(event, state, supplement))

@@ -57,6 +57,8 @@ class Callbacks:
     """A peer's restart, or a second host of its name."""
     period: Callable[[float], None] = lambda now: None
     """Once a period, after its packet."""
+    oversized: Callable[[str], None] = lambda what: None
+    """What holds up a stream, for it fits no packet: told once."""
     led: Callable[[float], None] = lambda now: None
     """A packet says that another leads than before, or that its node leads no more: told at once, for what was raised
     waits for it."""
@@ -205,11 +207,11 @@ class PacketExchange:
 
     def _warn_of_oversized(self) -> None:
         for stream in self.packer.oversized.keys() - self._oversized:
-            log.error(
-                "item %d of deferred stream %s is too big for a packet and holds up what follows; set heartbeat.packet "
-                "in cluster.yaml as large as it was when the item was raised",
-                *(self.packer.oversized[stream], stream.hex()),
-            )
+            item = f"item {self.packer.oversized[stream]} of deferred stream {stream.hex()}"
+            hint = "set heartbeat.packet in cluster.yaml as large as it was when the item was raised"
+            what = f"{item} is too big for a packet and holds up what follows: {hint}"
+            log.error("%s", what)
+            self._callbacks.oversized(what)
         self._oversized = set(self.packer.oversized)
 
     def _header(self) -> Header:

@@ -38,6 +38,17 @@ def waiting(cluster: Cluster, name: str) -> dict[str, int]:
         return dict(json.loads(raiser.exchange(b'{"verb": "counts"}\n'))["waiting"])
 
 
+def test_what_no_packet_carries_any_more_is_told(tmp_path: Path) -> None:
+    """`heartbeat.packet` was larger when it was raised."""
+    with Cluster(tmp_path / "cluster", names=("a",), interval="200ms") as cluster:
+        put(cluster, "a", "deferred", encode(Report(0, "app/big", "OK", "x" * 5000, now_us())))
+        cluster.start()
+        cluster.await_up()
+        (told,) = wait_until("it is told", lambda: cluster.events("monitor/a/spool"))
+        assert told.state == "ERROR"
+        assert "item 1 of" in told.supplement and "heartbeat.packet" in told.supplement
+
+
 def test_what_no_coordinator_can_work_on_is_set_aside_and_what_is_behind_it_moves_on(tmp_path: Path) -> None:
     now = now_us()
     events = [encode(Report(0, f"app/{n}", "OK", "", BEYOND if n == 5 else now)) for n in range(12)]
