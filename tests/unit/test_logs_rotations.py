@@ -112,10 +112,17 @@ class Reader:
                 first=not self.looked and (self.wildcard or path == LOG),
             )
             for path, inode in self.disk.names.items()
-        ]
+        ] + [_open(followed) for followed in self.followed if followed.inode not in [None, *self.disk.names.values()]]
+
+    def remove_read(self) -> None:
+        """The oldest file that is open and read to its end has no name any more, as one that was compressed."""
+        read = [f.inode for f in self.followed if f.inode is not None and f.read_to == len(f.inode.content)]
+        rotated = [path for path, inode in self.disk.names.items() if path != LOG and inode in read]
+        if rotated:
+            del self.disk.names[max(rotated, key=lambda path: (len(path), path))]
 
     def look(self, most: int, resumed: bool = False) -> None:
-        inodes = {inode.number: inode for inode in self.disk.names.values()}
+        inodes = {inode.number: inode for inode in [*self.disk.held, *self.disk.names.values()]}
         known_now = [replace(f.position, offset=f.read_to) for f in self.followed]
         single = {} if self.wildcard else {LOG: not self.looked}
         for decision in reconcile(known_now, self.facts(), DEVICE, single, resumed=resumed):
@@ -176,12 +183,21 @@ class Reader:
         self.disk.held = []
 
 
+def _open(followed: Followed) -> Fact:
+    """What is open and has no name: under the last one that it was seen with."""
+    inode, path = followed.inode, followed.position.path
+    assert inode is not None
+    size, head = len(inode.content), inode.content[:HEAD]
+    return Fact(path, DEVICE, inode.number, size, inode.modified, head, named=False)
+
+
 STEPS: dict[str, Callable[[Disk, Reader], None]] = {
     "append": lambda disk, reader: disk.append(),
     "rename": lambda disk, reader: disk.rename(),
     "rename and create": lambda disk, reader: disk.rename_and_create(),
     "copy and truncate": lambda disk, reader: disk.copy_and_truncate(),
     "tick": lambda disk, reader: disk.tick(),
+    "remove what is read": lambda disk, reader: reader.remove_read(),
     "look": lambda disk, reader: reader.look(1000),
     "look and read little": lambda disk, reader: reader.look(1),
     "restart and look": lambda disk, reader: (reader.restart(), reader.look(1000, resumed=True))[1],
