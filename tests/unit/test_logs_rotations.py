@@ -88,6 +88,12 @@ class Followed:
     read_to: int
     inode: Inode | None = None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether what it is open on holds nothing that was not read."""
+        content = b"" if self.inode is None else self.inode.content
+        return len(content) == self.read_to and digest(content[:HEAD]) == self.position.head
+
 
 class Reader:
     """Reads as the monitor does: incarnations of the source in order, at most so many lines a look."""
@@ -116,7 +122,7 @@ class Reader:
 
     def remove_read(self) -> None:
         """The oldest file that is open and read to its end has no name any more, as one that was compressed."""
-        read = [f.inode for f in self.followed if f.inode is not None and f.read_to == len(f.inode.content)]
+        read = [followed.inode for followed in self.followed if followed.is_read]
         rotated = [path for path, inode in self.disk.names.items() if path != LOG and inode in read]
         if rotated:
             del self.disk.names[max(rotated, key=lambda path: (len(path), path))]
