@@ -18,7 +18,7 @@ import zmq
 import zmq.asyncio
 from exchange_program import Program, programs
 from ports import free_ports
-from waiting import Patience, wait_until
+from waiting import eventually, wait_until
 
 from noroshi.node.core.deferred import COPIES, Buffer, Inbox, Outgoing
 from noroshi.node.core.membership import Leader, Observation, PeerState, Restarted
@@ -37,13 +37,6 @@ UP, DOWN, SUSPECT, STOPPED = PeerState.UP, PeerState.DOWN, PeerState.SUSPECT, Pe
 def cluster_of(count: int = 3, overflow: str = "flush", interval: float = INTERVAL) -> Cluster:
     nodes = [NodeAddress(f"db{index}", "127.0.0.1", port) for index, port in enumerate(free_ports(count), 1)]
     return Cluster("demo", tuple(nodes), Heartbeat(interval=interval, overflow=overflow))  # type: ignore[arg-type]
-
-
-async def eventually(describe: str, predicate: Callable[[], object], within: float = 20.0) -> None:
-    patience = Patience(within)
-    while not predicate():
-        assert not patience.over, f"not within {within} s: {describe}; last seen: {predicate()!r}"
-        await asyncio.sleep(0.01)
 
 
 @dataclass
