@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from raisers import short_directory
 from yaml_cases import CLUSTER, CLUSTER_MISTAKES, NODE, NODE_MISTAKES, SMALL_NODE, with_node
 
 from noroshi.node.monitors.registry import MONITORS as RUNNING
@@ -210,17 +211,18 @@ def test_what_is_left_out_of_a_node_has_the_documented_default(tmp_path: Path) -
     assert node.monitors["raid"]["interval"] == 30.0
 
 
-def test_relative_paths_start_from_the_directory_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path / "with [brackets]"
-    directory.mkdir()
-    write(directory, SMALL_NODE + "logs: [{path: log/*.txt}]\n")
-    monkeypatch.chdir(directory)
-    node = load_node(Path("file.yaml"))
-    assert (node.file, node.shared, node.run) == (directory / "file.yaml", directory / "s", directory / "r")
-    log = directory / "log" / "a.txt"
-    log.parent.mkdir()
-    log.touch()
-    assert list(Path("/").glob(node.logs[0].path[1:])) == [log]
+def test_relative_paths_start_from_the_directory_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with short_directory() as short, monkeypatch.context() as here:
+        directory = short / "with [brackets]"
+        directory.mkdir()
+        write(directory, SMALL_NODE + "logs: [{path: log/*.txt}]\n")
+        here.chdir(directory)
+        node = load_node(Path("file.yaml"))
+        assert (node.file, node.shared, node.run) == (directory / "file.yaml", directory / "s", directory / "r")
+        log = directory / "log" / "a.txt"
+        log.parent.mkdir()
+        log.touch()
+        assert list(Path("/").glob(node.logs[0].path[1:])) == [log]
 
 
 def test_every_monitor_of_the_configuration_is_one_of_the_node() -> None:
