@@ -18,9 +18,11 @@ settings.register_profile(
 )
 settings.load_profile("noroshi")
 
-# A shell's background job ignores the keyboard's signals, and so would everything the tests start and interrupt.
+# A shell's background job ignores the keyboard's signals, nohup the terminal's end, and so would everything the tests
+# start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -103,7 +103,11 @@ def test_the_program_gets_arguments_input_and_variables(tmp_path: Path, first: F
     cat > {tmp_path}/input
     env > {tmp_path}/environment
     pwd; umask"""
-    outcome = result_of(tmp_path, body, "--team", "", "a b;$(reboot)*\n", delivery="id-7", first=first)
+    before = os.umask(0o077)  # the daemon's own
+    try:
+        outcome = result_of(tmp_path, body, "--team", "", "a b;$(reboot)*\n", delivery="id-7", first=first)
+    finally:
+        os.umask(before)
     assert (outcome.outcome, outcome.reason, outcome.output) == ("delivered", "exit status 0", "/\n0022\n")
     assert (tmp_path / "arguments").read_text() == "--team||a b;$(reboot)*\n|"
     assert json.loads((tmp_path / "input").read_text()) == FIELDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from notifying import FIELDS, deliver, job
 
@@ -40,6 +40,7 @@ def test_a_field_that_is_no_text_is_shown_as_json() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())), st.integers(0, 3))
+@example("\0\0x", 3)
 def test_any_value_fits_an_environment(text: str, shift: int) -> None:
     value = environment.value_of("x" * (environment.MAX_VALUE - shift - 1) + text)
     assert b"\0" not in value and len(value) <= environment.MAX_VALUE
