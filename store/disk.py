@@ -22,6 +22,9 @@ from noroshi.store.errors import Damaged, DiskFailed, DiskFull, NoroshiError, Ro
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 CHUNK = 1 << 20
 
+STATE_MODE, RUN_MODE = 0o710, 0o750
+"""Of a node's own two directories: its group may raise, and passes through `state` to leave events in `state/drop`."""
+
 _CHECK = "check the shared disk and its mount on this node; the README, Disks, says what it must give"
 _FREE = "free space on the shared disk; the coordinator tries again by itself"
 
@@ -68,6 +71,18 @@ def make_directory(directory: Path) -> None:
         with suppress(PermissionError):
             os.chown(directory, there.st_uid, there.st_gid)
     directory.chmod((there.st_mode & 0o555) | 0o700)
+
+
+def make_own_directory(directory: Path, mode: int) -> None:
+    """Make one of this node's own where it is missing, with this mode whatever the umask. Raises OSError.
+
+    What is missing on the way there is made for all to pass: the mode of the last alone says who may go further.
+    """
+    if directory.is_dir():
+        return
+    make_own_directory(directory.parent, 0o755)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(mode)
 
 
 def read_fresh(path: Path, limit: int) -> bytes | None:

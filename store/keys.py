@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from noroshi.store.config import NodeConfig
-from noroshi.store.disk import sync_directory
+from noroshi.store.disk import STATE_MODE, make_own_directory, sync_directory
 from noroshi.store.errors import NoroshiError
 
 _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -62,7 +62,7 @@ def read_public(directory: Path, nodes: Iterable[str]) -> dict[str, bytes]:
 
 def write_keys(node: NodeConfig, directory: Path, public: bytes, secret: bytes) -> None:
     """Both files, durable, the secret first. Raises OSError."""
-    node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_own_directory(node.state, STATE_MODE)
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     note = f"# CURVE key of node {node.node}"
     _write(secret_file(node), f"{note}: secret, for its daemon alone\n".encode() + secret + b"\n", 0o600)

@@ -26,6 +26,7 @@ from noroshi.node.daemon.groups import SpoolFailed, Ticket
 from noroshi.node.daemon.intake import Intake
 from noroshi.node.daemon.lines import Answer, Client, Said, refusal
 from noroshi.node.wire.raising import BadRequest
+from noroshi.store.disk import RUN_MODE, make_own_directory
 from noroshi.store.errors import NoroshiError
 
 CLIENTS = 1000
@@ -147,8 +148,7 @@ def _failure(error: NoroshiError) -> bytes:
 def _claim(run: Path, group: int | None) -> int:
     """The lock of the run directory, which is made where there is none. Raises NoroshiError, OSError."""
     if not run.exists():
-        run.mkdir(parents=True)
-        run.chmod(0o750)
+        make_own_directory(run, RUN_MODE)
         if group is not None:
             os.chown(run, -1, group)
     lock = os.open(run / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

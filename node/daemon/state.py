@@ -18,6 +18,7 @@ from typing import TypeVar
 from noroshi.node.wire.keyring import Keyring, assemble
 from noroshi.store import keys, yamlfile
 from noroshi.store.config import Cluster, NodeConfig, load_cluster, parse_cluster
+from noroshi.store.disk import RUN_MODE, STATE_MODE, make_own_directory
 from noroshi.store.errors import NoroshiError
 from noroshi.store.layout import Layout
 
@@ -35,8 +36,8 @@ class StateLock:
     def __init__(self, node: NodeConfig) -> None:
         file = node.state / "lock"
         try:
-            node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            node.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_own_directory(node.state, STATE_MODE)
+            make_own_directory(node.run, RUN_MODE)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise NoroshiError(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 from raisers import NodeThread, short_directory
 from waiting import Stopwatch, wait_until
 
@@ -225,3 +226,38 @@ def test_a_shell_one_liner_from_the_readme(directory: Path) -> None:
         environment = {**os.environ, "NOROSHI_SOCKET": node.socket}
         subprocess.run(["sh", "-c", f"false || {program}"], env=environment, check=True, stdout=subprocess.DEVNULL)
         assert seen(node) == [("app/backup", "ERROR", "exit 1")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+@pytest.mark.root
+@pytest.mark.parametrize("first", [["node"], ["keygen", "node"]], ids="-".join)
+def test_the_daemons_group_reaches_the_socket_and_the_drop_directory_that_the_daemon_made(
+    directory: Path, first: list[str]
+) -> None:
+    directory.chmod(0o755)
+    group, port = 54321, free_ports(1)[0]
+    (directory / "cluster.yaml").write_text(
+        f"cluster: c\nkeys: keys\nnodes:\n  n1: {{address: 127.0.0.1, port: {port}}}\n"
+    )
+    (directory / "node.yaml").write_text(
+        f"node: n1\nshared: {directory}\nstate: {directory}/var/n1\nrun: {directory}/var/run/n1\n"
+    )
+    command = [sys.executable, "-m", "noroshi.console.main", "--config", str(directory / "node.yaml")]
+    for word in first[:-1]:
+        subprocess.run([*command, word], check=True, capture_output=True, group=group, extra_groups=[])
+    daemon = subprocess.Popen([*command, first[-1]], stderr=subprocess.PIPE, group=group, extra_groups=[])
+    try:
+        reached = f"test -w {directory}/var/run/n1/agent.sock && test -w {directory}/var/n1/drop"
+        wait_until("both are there", lambda: _as(0, 0, reached))
+        assert _as(65534, group, reached)
+        assert not _as(65534, 65534, f"test -w {directory}/var/run/n1/agent.sock")
+        assert not _as(65534, 65534, f"test -w {directory}/var/n1/drop")
+        assert not _as(65534, group, f"ls {directory}/var/n1")
+    finally:
+        daemon.terminate()
+        daemon.communicate()
+
+
+def _as(user: int, group: int, script: str) -> bool:
+    words = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "sh", "-c", script]
+    return subprocess.run(words, check=False, capture_output=True).returncode == 0

@@ -60,7 +60,7 @@ def test_the_secret_is_for_its_user_alone_whatever_the_umask(tmp_path: Path, clu
     assert cluster.keys is not None
     assert mode(keys.secret_file(node(tmp_path, "a"))) == 0o600
     assert mode(keys.public_file(cluster.keys, "a")) == 0o644
-    assert mode(tmp_path / "a" / "state") == 0o700
+    assert mode(tmp_path / "a" / "state") == 0o710
 
 
 def test_a_keyring_knows_who_is_who_and_shows_no_secret(tmp_path: Path, cluster: Cluster) -> None:

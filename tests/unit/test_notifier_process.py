@@ -297,6 +297,21 @@ def test_wait_started(tmp_path: Path) -> None:
     os.waitpid(pid, 0)
 
 
+def test_what_was_only_to_be_started_prints_into_nothing(tmp_path: Path) -> None:
+    """Nobody would keep a file of it from growing."""
+
+    async def start() -> str:
+        look = f"ls -l /proc/$$/fd | sed -n 's/.* [12] -> //p' > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/where"
+        this = job([program(tmp_path / "page", look)], wait="started")
+        procedure = Process("db1", this.application, account.resolve(None), tmp_path)  # type: ignore[arg-type]
+        await at_once(procedure, this)
+        await until("it has looked", (tmp_path / "where").exists)
+        procedure.close()
+        return (tmp_path / "where").read_text()
+
+    assert run(start()) == "/dev/null\n/dev/null\n"
+
+
 def test_wait_started_is_reaped(tmp_path: Path) -> None:
     async def start() -> str:
         this = job([program(tmp_path / "page", "exit 1")], wait="started")
