@@ -79,8 +79,6 @@ class DefinitionManager:
         except ConfigError as error:
             return Refused("definitions", str(error), "correct the file; nothing was changed")
         changed = changes.between(table.current(connection), found, prune=request.prune)
-        if request.dry_run:
-            return Changed(self._term, changes.describe(changed))
         note = request.note or f"import {request.file}"
         return self._change(connection, turn, changed, request.seen, request.author, note)
 

@@ -93,7 +93,7 @@ class LineBatch(msgspec.Struct, frozen=True, tag="deferred-logs"):
 
 
 class ImportDefinitions(msgspec.Struct, frozen=True, tag="import"):
-    """The text of a definitions file; `dry_run` only says what would change; `prune` removes what it lacks.
+    """The text of a definitions file; `prune` removes what it lacks.
 
     `seen`: the newest version of each name as the author saw it (names that were not there are left out); where
     another is there now nothing is taken, and `Refused` tells both changes. None: whatever is there is replaced.
@@ -103,7 +103,6 @@ class ImportDefinitions(msgspec.Struct, frozen=True, tag="import"):
     text: str
     file: str
     author: str
-    dry_run: bool = False
     prune: bool = False
     seen: dict[str, int] | None = None
     note: Annotated[str, msgspec.Meta(max_length=2000)] = ""

@@ -122,7 +122,7 @@ def test_a_grown_file_is_cleared_out_while_it_is_used(tmp_path: Path, monkeypatc
     assert not file.knows("d0") and file.result("d380") == delivered("", "x" * 100)
     assert file.result("running") == failed(record.INTERRUPTED)
     file.close()
-    again = reopened(tmp_path)
+    again = reopened(tmp_path)  # what ran all the while is still known to have been started
     assert again.result("running") == failed(record.INTERRUPTED), (
         "what ran through it is still known to have been started"
     )
