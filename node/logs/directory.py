@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noroshi.node.logs.globs import ANY_DEPTH, Glob, segment
+from noroshi.node.logs.opening import READ_FLAGS
 from noroshi.node.logs.position import HEAD, Fact, Identity
 
 LAST_LINE = 64 * 1024
 """Bytes looked through for the start of an unfinished last line."""
-
-READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)

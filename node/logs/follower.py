@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from noroshi.node.logs import cutting
 from noroshi.node.logs.cutting import Cut, Cutter
-from noroshi.node.logs.directory import READ_FLAGS, identity_of, is_link
+from noroshi.node.logs.directory import identity_of, is_link
 from noroshi.node.logs.encodings import encoding
 from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.messages import Rule
+from noroshi.node.logs.opening import open_log
 from noroshi.node.logs.outgoing import Outgoing
 from noroshi.node.logs.position import HEAD, Fact, Identity, Position, digest
 from noroshi.node.logs.selection import Selection
@@ -170,7 +171,7 @@ class Follower:
         """False where the name now belongs to another file. Raises OSError."""
         if self._descriptor is not None:
             return True
-        descriptor = os.open(self.path, READ_FLAGS)
+        descriptor = open_log(self.path)
         if identity_of(os.fstat(descriptor)) != self.identity:
             os.close(descriptor)
             return False

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from noroshi.node.logs.messages import Raise
+from noroshi.node.logs.opening import StrangersLink
 from noroshi.node.logs.selection import RanOut
 from noroshi.node.logs.troubles import Troubles
 
@@ -96,9 +97,10 @@ class Reports:
 
     def unreadable(self, path: str, error: OSError) -> None:
         """A file or directory that is configured cannot be read."""
-        self._stands(
-            f"read {path}", f"{path} cannot be read: {error.strerror} (give the daemon's user the right to read it)"
-        )
+        hint = "give the daemon's user the right to read it"
+        if isinstance(error, StrangersLink):
+            hint = "let root or whoever owns the file make the link, or name the file itself under 'logs'"
+        self._stands(f"read {path}", f"{path} cannot be read: {error.strerror} ({hint})")
 
     def irregular(self, path: str, irregular: bool) -> None:
         """Whether what a rule names is there and is no file."""

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from noroshi.node.logs.directory import READ_FLAGS
+from noroshi.node.logs.opening import open_log
 
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """What reading a compressed file raises that is damaged, cut off or of another kind than its name says."""
@@ -89,7 +89,7 @@ def unpack(path: str) -> Opened:
     opener = next((opener for suffix, opener in _OPENERS.items() if path.endswith(suffix)), None)
     if opener is None:
         raise OSError("cannot be unpacked here")
-    file = os.fdopen(os.open(path, READ_FLAGS), "rb")
+    file = os.fdopen(open_log(path), "rb")
     with contextlib.ExitStack() as closing:
         closing.callback(file.close)
         opened = Opened(file, opener(file))

@@ -305,6 +305,26 @@ def test_the_state_is_for_its_user_alone(stand: Stand) -> None:
     }
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make others' links")
+def test_nobody_has_the_monitor_read_others_files_by_a_link(stand: Stand) -> None:
+    """As the user of a log directory might, where the daemon runs as root."""
+    secret, link = stand.directory / "secret", stand.file("evil.log")
+    monitor = stand.follow("*.log")
+    append(secret, "root:$6$secret")
+    link.symlink_to(secret)
+    os.lchown(link, 54321, 54321)
+    (event,) = wait_until("it is told", lambda: monitor.raised)
+    assert event.state == "WARNING"
+    assert f"{link} cannot be read: {link} is a link of user 54321 to a file of 0" in event.supplement
+    append(secret, "more")
+    append(stand.file("good.log"), "harmless")
+    stand.wait_for("good.log", ["harmless"])
+    assert stand.stored("evil.log") == []
+    link.unlink()
+    link.symlink_to(secret)
+    stand.wait_for("evil.log", ["root:$6$secret", "more"])  # now it is root's own
+
+
 def test_well_after_a_life_that_ended_badly_is_told_once(stand: Stand) -> None:
     stand.follow("app.log").kill()
     again = stand.follow("app.log")

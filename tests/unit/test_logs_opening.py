@@ -1,0 +1,59 @@
+"""Which symbolic links among the logs are followed: none by which somebody has others' files read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from noroshi.node.logs.opening import StrangersLink, open_log
+from noroshi.node.logs.unpackers import BROKEN, unpack
+
+STRANGER, OTHER = 54321, 54322
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make others' files")
+
+
+def made(path: Path, owner: int, *, to: str = "") -> Path:
+    """A file, or a link, of that user."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if to:
+        path.symlink_to(to)
+    else:
+        path.write_text("secret\n")
+    os.lchown(path, owner, owner)
+    return path
+
+
+def opens(path: Path) -> bool:
+    try:
+        os.close(open_log(str(path)))
+    except StrangersLink:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("link_of", [0, STRANGER])
+@pytest.mark.parametrize("file_of", [0, STRANGER, OTHER])
+def test_a_link_of_root_and_one_to_its_makers_own_file_are_followed(tmp_path: Path, link_of: int, file_of: int) -> None:
+    made(tmp_path / "file", file_of)
+    assert opens(tmp_path / "file")
+    assert opens(made(tmp_path / "link", link_of, to="file")) == (link_of in (0, file_of))
+
+
+def test_wherever_on_the_way_it_lies(tmp_path: Path) -> None:
+    secret = made(tmp_path / "root" / "secret.log", 0)
+    made(tmp_path / "app" / "directory", STRANGER, to=str(secret.parent))
+    assert not opens(tmp_path / "app" / "directory" / "secret.log")
+    made(tmp_path / "app" / "one", STRANGER, to="../root/secret.log")
+    made(tmp_path / "app" / "two", 0, to=str(tmp_path / "app" / "one"))
+    assert not opens(tmp_path / "app" / "two")
+    made(tmp_path / "app" / "honest", 0, to="../app/./../root")
+    assert opens(tmp_path / "app" / "honest" / "secret.log")
+
+
+def test_what_is_compressed_is_no_exception(tmp_path: Path) -> None:
+    made(tmp_path / "secret.gz", 0)
+    with pytest.raises(BROKEN, match=f"link of user {STRANGER}"):
+        unpack(str(made(tmp_path / "app.log.1.gz", STRANGER, to="secret.gz")))
