@@ -1,4 +1,7 @@
-"""`noroshi check`: every problem of this node's configuration, cluster file, keys and seed definitions, at once."""
+"""`noroshi check`: every problem of this node's configuration, cluster file, keys and seed definitions, at once.
+
+And of who may change the programs that its daemon starts.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from noroshi.store import definitions
 from noroshi.store.config import Cluster, NodeConfig, check_pair, load_cluster, load_node
 from noroshi.store.errors import ConfigError, NoroshiError, Problem
 from noroshi.store.layout import Layout
+from noroshi.store.ownership import others_who_may_change, user_of
 
 T = TypeVar("T")
 
@@ -41,6 +45,7 @@ def _check(config: Path) -> tuple[list[Path], list[Problem]]:
     node: NodeConfig | None = _collect(problems, lambda: load_node(config))
     if node is None:
         return checked, problems
+    problems += _programs(node)
     layout = Layout(node.shared)
     checked.append(layout.cluster)
     cluster: Cluster | None = _collect(problems, lambda: load_cluster(layout.cluster))
@@ -51,6 +56,25 @@ def _check(config: Path) -> tuple[list[Path], list[Problem]]:
         names = None if cluster is None else cluster.names
         _collect(problems, lambda: definitions.load(layout.definitions, names))
     return checked, problems
+
+
+def _programs(node: NodeConfig) -> list[Problem]:
+    """Whether others may change what the daemon starts, or the file that says what it may start."""
+    name = node.notifier.user
+    user = user_of(name)
+    if user is None:
+        return [Problem(node.file, 0, 0, f"no user {name}: nothing can be started", f"useradd --system {name}")]
+    running = f"it runs as {name}" if name else "it runs as the daemon's user"
+    files = [(node.file, "it says what may be started"), *((program, running) for program in _started(node))]
+    found = ((file, why, others_who_may_change(file, user)) for file, why in files)
+    hint = "give it and its directories to root, and take the right to write from others: chown root, chmod o-w"
+    return [Problem(node.file, 0, 0, f"{file}: {why}, and {who}", hint) for file, why, who in found if who]
+
+
+def _started(node: NodeConfig) -> list[Path]:
+    default = node.notifier.default
+    own = default.application if default is not None and default.procedure == "process" else None
+    return [Path(program) for program in (*node.notifier.programs, *(own[:1] if isinstance(own, list) else ()))]
 
 
 def _keys(node: NodeConfig, cluster: Cluster) -> list[Problem]:

@@ -200,6 +200,26 @@ def test_check_finds_everything_at_once(tmp_path: Path, config: Path) -> None:
     assert "nonsense" in ended.stdout
 
 
+def test_check_names_programs_that_others_may_change_and_a_user_that_is_not_there(tmp_path: Path, config: Path) -> None:
+    program, default, file = tmp_path / "page", tmp_path / "default", tmp_path / "node.yaml"
+    program.touch(0o757)
+    default.touch(0o757)
+    program.chmod(0o757)
+    default.chmod(0o757)
+    own = f"default: {{procedure: process, application: [{default}, word]}}"
+    file.write_text(config.read_text().replace("programs: [", f"{own}, programs: [{program}, "))
+    ended = run("check", config=file)
+    assert ended.returncode == 1
+    for each in (program, default):
+        assert f"{each}: it runs as the daemon's user, and anybody may write {each} (give it " in ended.stdout
+        each.chmod(0o755)
+    assert run("check", config=file).returncode == 0
+    file.chmod(0o646)
+    assert f"{file}: it says what may be started, and anybody may write {file}" in run("check", config=file).stdout
+    file.write_text(file.read_text().replace("programs: [", "user: no-such-user, programs: ["))
+    assert "no user no-such-user: nothing can be started (useradd" in run("check", config=file).stdout
+
+
 def test_reading_works_with_nobody_leading(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster", names=("a", "b")) as cluster:
         cluster.start()
