@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from noroshi.store.clock import to_iso
@@ -54,6 +54,14 @@ class Keeping:
 
 
 @dataclass(frozen=True)
+class Room:
+    """How many definitions more may be told now under the cluster's own limit, and what then keeps back the rest."""
+
+    left: int
+    then: Keeping
+
+
+@dataclass(frozen=True)
 class TakenOn:
     """Who has acknowledged the event in which state; `until` None: while that lasts."""
 
@@ -67,7 +75,8 @@ class TakenOn:
 class Facts:
     """What the database holds. `current` is (state, supplement) of the event's row; `own` the leader's node or None;
     `held` what is held back for flapping or by a limit, or would be from now on, as (definition or empty, event or
-    empty): by what. `acknowledged`: who has taken the event on; `heard`: by definition, who heard of the trouble."""
+    empty): by what; `room` under the cluster's own limit, None where it has none. `acknowledged`: who has taken the
+    event on; `heard`: by definition, who heard of the trouble."""
 
     definitions: tuple[Definition, ...]
     current: tuple[str, str] | None
@@ -78,6 +87,7 @@ class Facts:
     held: Mapping[tuple[str, str], Keeping]
     acknowledged: TakenOn | None = None
     heard: Mapping[str, tuple[Destination, ...]] = field(default_factory=dict)
+    room: Room | None = None
 
 
 @dataclass(frozen=True)
@@ -123,13 +133,32 @@ def explain(asked: EventAsked | LineAsked, facts: Facts) -> tuple[Explained, ...
         matching = [one for one in facts.definitions if _matches_line(one, asked)]
     else:
         matching = [one for one in facts.definitions if _matches_event(one, asked)]
-    if not matching and isinstance(asked, EventAsked) and asked.event == FAILURE_EVENT:
+    if not matching and _is_failure(asked):
         matching = [Definition(name="", kind="event", event=FAILURE_EVENT)]
     allowing = any(one.duplicates == "allow" for one in matching)
-    found = [_explained(one, asked, facts, allowing) for one in matching]
+    found = list(_explained_in_turn(matching, asked, facts, allowing))
     if isinstance(asked, EventAsked):
         found += _recoveries(asked, facts, {one.name for one in matching})
     return tuple(found)
+
+
+def _explained_in_turn(
+    matching: Iterable[Definition], asked: EventAsked | LineAsked, facts: Facts, allowing: bool
+) -> Iterable[Explained]:
+    """Each that is told takes a place under the cluster's own limit from those behind it."""
+    room = None if _is_failure(asked) else facts.room
+    for one in matching:
+        said = _explained(one, asked, facts, allowing)
+        if room is not None and said.told:
+            if room.left <= 0:
+                said = replace(said, told=False, reason=room.then.why, notes=(room.then.then, *said.notes))
+            room = replace(room, left=room.left - 1)
+        yield said
+
+
+def _is_failure(asked: EventAsked | LineAsked) -> bool:
+    """Whether it is a notification failure, which is held back by nothing."""
+    return isinstance(asked, EventAsked) and asked.event == FAILURE_EVENT
 
 
 def _matches_event(one: Definition, asked: EventAsked) -> bool:
@@ -186,6 +215,8 @@ def _kept_back(one: Definition, asked: EventAsked | LineAsked, facts: Facts, all
     if silence is not None:
         then = "" if isinstance(asked, LineAsked) else "told when the silence ends, if it is still so"
         return f"silenced: {silence}, until {to_iso(silence.until)}", then
+    if _is_failure(asked):
+        return "", ""
     keys = ((one.name, name), (one.name, ""), ("", ""))
     found = next((facts.held[key] for key in keys if key in facts.held), Keeping("", ""))
     return found.why, found.then

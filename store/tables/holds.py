@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import apsw
 
+from noroshi.store.model import FAILURE_EVENT
+
 
 @dataclass(frozen=True)
 class HoldRow:
@@ -76,10 +78,15 @@ def changes_of(connection: apsw.Connection, event: str, count: int) -> list[int]
 
 
 def begun(connection: apsw.Connection, definition: str, count: int) -> list[int]:
-    """When notifications of a definition (empty: of any) were begun for something new, likewise."""
+    """When notifications of a definition (empty: of any) were begun for something new, likewise.
+
+    Those of a notification failure do not count: no limit holds them back.
+    """
     rows = connection.execute(
-        "SELECT created_at FROM notifications WHERE held_by IS NULL AND notice IN ('change', 'resumed')"
-        " AND (?1 = '' OR definition = ?1) AND typeof(created_at) = 'integer' ORDER BY id DESC LIMIT ?2",
-        (definition, count),
+        "SELECT created_at FROM notifications o WHERE held_by IS NULL AND notice IN ('change', 'resumed')"
+        " AND (?1 = '' OR definition = ?1) AND typeof(created_at) = 'integer'"
+        " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = o.event_id AND e.event = ?3)"
+        " ORDER BY id DESC LIMIT ?2",
+        (definition, count, FAILURE_EVENT),
     )
     return [int(at) for (at,) in rows][::-1]

@@ -9,7 +9,7 @@ import msgspec
 
 from noroshi.store.clock import to_iso
 from noroshi.store.damping import Window
-from noroshi.store.explain import Facts, Keeping, TakenOn
+from noroshi.store.explain import Facts, Keeping, Room, TakenOn
 from noroshi.store.matching import NamePattern
 from noroshi.store.model import Definition, Destination, Flap, Limit
 from noroshi.store.sound import forgiving
@@ -49,6 +49,7 @@ def facts(
         silences=tuple(one for one in silences(connection, now) if one.begun_at <= now),
         own=own,
         held=_held(connection, event, concerned, now, overall),
+        room=None if overall is None else _room(connection, overall, now),
         acknowledged=None if event is None else _acknowledged(connection, event, now),
         heard={} if event is None else _heard(connection, event),
     )
@@ -89,6 +90,13 @@ def _would_flap(connection: apsw.Connection, event: str, flap: Flap, now: int) -
 
 def _is_reached(connection: apsw.Connection, definition: str, limit: Limit, now: int) -> bool:
     return Window(limit.count, limit.within, holds.begun(forgiving(connection), definition, limit.count)).is_full(now)
+
+
+def _room(connection: apsw.Connection, overall: Limit, now: int) -> Room:
+    """How many more may be told now before the cluster's own limit is reached."""
+    begun = holds.begun(connection, "", overall.count)
+    lately = sum(now - at < round(overall.within * 1_000_000) for at in begun)
+    return Room(overall.count - lately, _limited("the overall limit is reached", overall, None, now))
 
 
 def _flapping(event: str, flap: Flap) -> Keeping:

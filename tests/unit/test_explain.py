@@ -111,6 +111,15 @@ def test_lines_likewise(definitions: tuple[Definition, ...], node: str, line: st
     assert [(one.definition, one.told) for one in said] == [(one.name, True) for one in matching]
 
 
+def test_a_group_that_is_down_has_no_turn_and_what_follows_it_takes_its() -> None:
+    notify = (Destination(1, "db1"), Destination(1, "db2"), Destination(2, "db1"), Destination(2, "db3"))
+    one = Definition(name="one", kind="event", event="x", notify=(*notify, Destination(3, "db3")))
+    down = facts((one,), {"db1": "DOWN", "db2": "STOPPED", "db3": "SUSPECT"}, None)
+    (said,) = explain(EventAsked("x", "ERROR", "", "db1"), down)
+    turns = [(1, "never: every node of it is down"), (2, "now"), (3, "when priority 2 has failed")]
+    assert [(group.priority, group.turn) for group in said.groups] == turns
+
+
 def test_reasons_are_those_that_the_history_has() -> None:
     assert {"DOWN": Reason.NODE_DOWN.value, "STOPPED": Reason.NODE_STOPPED.value} == explaining.GONE
     assert Reason.SAME.value == explaining.SAME
@@ -180,6 +189,46 @@ def test_one_too_many_for_the_cluster_is_said(tmp_path: Path) -> None:
     said, done = as_said_and_done(desk, "app/link", "BAD")
     assert done == said == "the overall limit is reached: 1 within 10s"
     desk.close()
+
+
+def test_the_last_place_under_the_overall_limit_is_given_once(tmp_path: Path) -> None:
+    """Each that is told of one event takes a place from those behind it."""
+    desk = Coordinating(tmp_path / "shared")
+    desk.cluster = replace(desk.cluster, limit=Limit(3, 10.0))
+    desk.take_over("db1")
+    desk.define("events: [{name: a, match: {event: x}}, {name: b, match: {event: x}}]")
+    for state in ("ONE", "TWO"):
+        said = {name: one.reason for name, one in explained(desk, "x", state).items()}
+        before = len(history(desk))
+        desk.event("x", state)
+        done = {row.definition: row.reason for row in history(desk)[before:] if row.status == "held"}
+        assert said == {"a": "", "b": "", **done}
+    assert list(done) == ["b"]
+    desk.close()
+
+
+def test_a_failure_takes_no_place_and_needs_none(tmp_path: Path) -> None:
+    """Neither in what is said, nor after a take-over, which reads from the history what was told."""
+    desk = Coordinating(tmp_path / "shared")
+    desk.cluster = replace(desk.cluster, limit=Limit(2, 10.0))
+    desk.take_over("db1")
+    desk.define("events: [{name: a, match: {event: x}, limit: {count: 2, within: 10s}}]")
+    desk.event("x", "ONE")
+    desk.answer(desk.deliveries[-1][1].delivery, "failed")
+    desk.event("notification-failure", "ERROR", "by hand")
+    assert explained(desk, "x", "TWO")["a"].told
+    desk.take_over("db2")
+    desk.event("x", "TWO")
+    assert [row.status for row in history(desk) if row.definition == "a"] == ["failed", "pending"]
+    assert not explained(desk, "x", "THREE")["a"].told
+    assert explained(desk, "notification-failure", "ERROR")[""].told
+    desk.event("notification-failure", "ERROR", "by hand again")
+    assert [row.event for row in history(desk) if row.status == "held"] == []
+    desk.close()
+
+
+def history(desk: Coordinating) -> tuple[views.Notification, ...]:
+    return tuple(desk.query(lambda c: views.notifications(c, views.HistoryFilter(), 10_000)))
 
 
 def test_one_change_too_many_is_flapping(there: Coordinating) -> None:
