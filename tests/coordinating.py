@@ -21,6 +21,7 @@ from noroshi.node.coordinator.watchdog import Watchdog
 from noroshi.node.wire.messages import (
     PROTOCOL,
     Answer,
+    Carry,
     Deliver,
     EventBatch,
     ImportDefinitions,
@@ -46,9 +47,12 @@ class Crash(Exception):
 
 
 class Coordinating:
-    """One coordinator after the other on `shared`; nodes db1, db2, ...; periods of 1 s. Close it."""
+    """One coordinator after the other on `shared`; nodes db1, db2, ...; periods of 1 s. Close it.
 
-    def __init__(self, shared: Path, nodes: int = 4) -> None:
+    `item_most`: bytes of the largest deferred delivery that rides in a packet.
+    """
+
+    def __init__(self, shared: Path, nodes: int = 4, item_most: int = 0) -> None:
         shared.mkdir(parents=True, exist_ok=True)
         self.layout = Layout(shared)
         addresses = tuple(NodeAddress(f"db{n}", "127.0.0.1", 7400 + 10 * n) for n in range(1, nodes + 1))
@@ -57,6 +61,9 @@ class Coordinating:
         self.crashing = False
         """Every turn is lost once before its commit; then it is worked on again from the database."""
         self.deliveries: list[tuple[str, Deliver]] = []
+        self.carried: list[Carry] = []
+        """Those that wait for a packet, and are told to have left by `Left`."""
+        self._item_most = item_most
         self._streams: dict[str, tuple[bytes, int]] = {}
         self._noticed: list[Noticed] = []
         self._watchdog = Watchdog()
@@ -66,7 +73,7 @@ class Coordinating:
         identity = Identity(node, self.cluster.node(node).coordinator, b"12345678", os.getpid())
         self._writer = lead(self.layout, identity)
         self._mender = Mender(self._writer, self._watchdog)
-        self._term = Term(node, self._writer.term, identity.endpoint, self.cluster, self.layout)
+        self._term = Term(node, self._writer.term, identity.endpoint, self.cluster, self.layout, self._item_most)
         self.desk: Desk | None = None
         self.turn()
 
@@ -93,6 +100,7 @@ class Coordinating:
         while (turn := self._commit_mending(items)) is None:
             self.desk = None
         self.deliveries += turn.deliveries
+        self.carried += turn.carried
         if self._noticed:
             noticed, self._noticed = self._noticed, []
             self.turn(*noticed)

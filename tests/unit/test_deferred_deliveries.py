@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+from coordinating import Coordinating
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,7 @@ from noroshi.node.core.engine import (
 from noroshi.node.core.reasons import Reason, named
 from noroshi.node.daemon.deferring.deliveries import CUT, fitting
 from noroshi.node.wire import codec
+from noroshi.node.wire import messages as wire
 from noroshi.node.wire.codec import encode
 from noroshi.node.wire.messages import PROTOCOL, Answer, Deliver
 from noroshi.store.model import Definition, Destination
@@ -145,3 +148,31 @@ def test_an_outcome_that_fits_is_left_alone() -> None:
     answer = Answer("d" * 16, "failed", "exit status 7", "no line to the pager")
     assert fitting(answer, 4000) == encode(answer)
     assert math.isclose(len(fitting(Answer("d", "failed", "r", "x" * 4096), 1000)), 1000, abs_tol=8)
+
+
+LATER = """
+events:
+  - name: later
+    match: {event: x}
+    delivery: deferred
+    timeout: 10s
+    notify: [{priority: 1, node: db2}, {priority: 2, node: db3}]
+"""
+
+
+def test_what_left_in_a_packet_and_is_not_answered_is_over_after_its_time_limit(tmp_path: Path) -> None:
+    """Through the coordinator, also where another goes on: its daemon has nothing yet, so it is packed anew."""
+    desk = Coordinating(tmp_path / "shared", item_most=3000)
+    desk.define(LATER)
+    desk.event("x", "ERROR")
+    desk.wait(1000)
+    assert [one.node for one in desk.carried] == ["db2"] and desk.deliveries == [], "it waits for its packet"
+    desk.take_over("db4")
+    assert [one.message.delivery for one in desk.carried] == [desk.carried[0].message.delivery] * 2
+    desk.turn(wire.Left([desk.carried[0].message.delivery]))
+    assert desk.due_in() == 12.0
+    desk.wait(11.9)
+    assert len(desk.carried) == 2
+    desk.wait(0.1)
+    assert desk.carried[2].node == "db3"
+    desk.close()
