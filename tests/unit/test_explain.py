@@ -25,6 +25,7 @@ from noroshi.store.clock import to_iso
 from noroshi.store.explain import EventAsked, Facts, LineAsked, explain
 from noroshi.store.model import Definition, Destination, Limit
 from noroshi.store.silences import Silence
+from noroshi.store.tables.nodes import set_node_state
 
 NODES = ("db1", "db2", "db3")
 STATES = st.sampled_from(["UP", "SUSPECT", "DOWN", "STOPPED"])
@@ -289,6 +290,14 @@ def test_who_will_hear_that_it_is_over_is_foreseen(there: Coordinating) -> None:
     recovery = there.query(lambda c: views.notifications(c, views.HistoryFilter(), 1000))[-1]
     assert (recovery.notice, [one.node for one in recovery.attempts]) == ("recovery", ["db2"])
     assert explained(there, "app/x", "OK") == {}
+
+
+def test_who_is_skipped_is_by_what_the_nodes_were_last_declared_to_be(there: Coordinating) -> None:
+    there.define(FOLLOWED)
+    there.query(lambda c: set_node_state(c, "db2", "STOPPED", BEGIN))
+    first, second = explained(there, "app/x", "ERROR")["followed"].groups
+    assert [(one.node, one.tried, one.reason) for one in first.destinations] == [("db2", False, "node is stopped")]
+    assert second.turn == "now"
 
 
 def test_a_hold_that_stands_says_until_when(there: Coordinating) -> None:
