@@ -7,8 +7,10 @@ crash, or answered late over the socket, is not stored again. What cannot be tak
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
+import secrets
 from pathlib import Path
 
 from noroshi.node.core import raising
@@ -22,6 +24,8 @@ PERIOD = 1.0
 """Seconds between two looks."""
 
 _AT_ONCE = 500
+
+_FOR_A_WHILE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +79,7 @@ class DropBox:
                 raise BadRequest("observed_at must be there, in microseconds UTC")
             return self._intake.take_left(raising.read_raise(request), observed_at)
         except BadRequest as error:
-            _log.error("no event in %s: %s; kept as %s", path, error, _refused(path))
-            Path(path).rename(_refused(path))
+            _set_aside(path, f"no event in {path}: {error}")
             return None
         except SpoolFailed as error:
             return error
@@ -97,16 +100,28 @@ async def _settled(ticket: Ticket | SpoolFailed | None) -> SpoolFailed | None:
     return ticket if isinstance(ticket, SpoolFailed) else None
 
 
-def _refused(path: str) -> str:
-    return path + ".refused"
+def _set_aside(path: str, why: str) -> None:
+    """Out of the way, whoever took the name for that: what stayed would hold up all that is behind it.
+
+    Raises OSError.
+    """
+    kept = f"{path}.refused"
+    try:
+        Path(path).rename(kept)
+    except OSError:
+        kept = f"{path}.{secrets.token_hex(4)}.refused"
+        Path(path).rename(kept)
+    _log.error("%s; kept as %s", why, kept)
 
 
 def _read_all(paths: list[str]) -> dict[str, bytes]:
+    """What can be read. Raises OSError where nothing can for a while."""
     contents = {}
     for path in paths:
         try:
             contents[path] = drop.read(path)
         except OSError as error:
-            _log.error("cannot read %s: %s; kept as %s", path, error, _refused(path))
-            Path(path).rename(_refused(path))
+            if error.errno in _FOR_A_WHILE:
+                raise
+            _set_aside(path, f"cannot read {path}: {error}")
     return contents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -179,6 +180,42 @@ def test_what_others_put_into_the_drop_directory_hurts_nobody(directory: Path) -
         assert node.stored()[0].observed_at <= time.time_ns() // 1000
     assert len(list(place.glob("*.refused"))) == 7
     assert secret.exists() and (place / "unrelated").exists()
+
+
+def test_nobody_holds_up_what_others_left_by_names_that_are_taken(directory: Path) -> None:
+    with NodeThread(directory):
+        pass
+    place = directory / "state" / "drop"
+    for name in ("1-junk.event", "2-link.event"):
+        (place / f"{name}.refused" / "full").mkdir(parents=True)
+    (place / "1-junk.event").write_text("junk")
+    (place / "2-link.event").symlink_to("/nowhere")
+    (place / "3-good.event").write_text('{"event": "good", "state": "OK", "observed_at": 5}')
+    with NodeThread(directory) as node:
+        wait_until("taken in", lambda: seen(node) == [("good", "OK", "")])
+        wait_until("looked at", lambda: not list(place.glob("*.event")))
+    assert len(list(place.glob("*.refused"))) == 4
+
+
+def test_what_cannot_be_read_for_want_of_descriptors_is_read_later(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NodeThread(directory):
+        pass
+    (directory / "state" / "drop" / "1.event").write_text('{"event": "good", "state": "OK", "observed_at": 5}')
+    read, refused = drop.read, [2]
+
+    def without(path: str) -> bytes:
+        if refused[0]:
+            refused[0] -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return read(path)
+
+    monkeypatch.setattr(drop, "read", without)
+    monkeypatch.setattr("noroshi.node.daemon.dropbox.PERIOD", 0.05)
+    with NodeThread(directory) as node:
+        wait_until("taken in", lambda: seen(node) == [("good", "OK", "")])
+    assert refused == [0]
 
 
 def test_an_event_is_left_whole_or_not_at_all(tmp_path: Path) -> None:
