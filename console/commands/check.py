@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,21 +60,35 @@ def _check(config: Path) -> tuple[list[Path], list[Problem]]:
 
 def _programs(node: NodeConfig) -> list[Problem]:
     """Whether others may change what the daemon starts, or the file that says what it may start."""
-    name = node.notifier.user
+    own, name = user_of(None), node.notifier.user
     user = user_of(name)
-    if user is None:
+    if own is None or user is None:
         return [Problem(node.file, 0, 0, f"no user {name}: nothing can be started", f"useradd --system {name}")]
-    running = f"it runs as {name}" if name else "it runs as the daemon's user"
-    files = [(node.file, "it says what may be started"), *((program, running) for program in _started(node))]
-    found = ((file, why, others_who_may_change(file, user)) for file, why in files)
+    daemons = "it runs as the daemon's user"
+    found = [
+        (node.file, own, "it says what may be started"),
+        *((program, user, f"it runs as {name}" if name else daemons) for program in _told_by(node)),
+        *((program, own, daemons) for program in _asked_by(node)),
+    ]
     hint = "give it and its directories to root, and take the right to write from others: chown root, chmod o-w"
-    return [Problem(node.file, 0, 0, f"{file}: {why}, and {who}", hint) for file, why, who in found if who]
+    return [
+        Problem(node.file, 0, 0, f"{file}: {why}, and {who}", hint)
+        for file, of, why in found
+        if (who := others_who_may_change(file, of))
+    ]
 
 
-def _started(node: NodeConfig) -> list[Path]:
+def _told_by(node: NodeConfig) -> Iterable[Path]:
+    """What the notifier may start."""
     default = node.notifier.default
     own = default.application if default is not None and default.procedure == "process" else None
-    return [Path(program) for program in (*node.notifier.programs, *(own[:1] if isinstance(own, list) else ()))]
+    return map(Path, (*node.notifier.programs, *(own[:1] if isinstance(own, list) else ())))
+
+
+def _asked_by(node: NodeConfig) -> Iterable[Path]:
+    """What the monitors start, where it is named by its path."""
+    said = (options.get(key) for options in node.monitors.values() for key in ("run", "command"))
+    return (Path(words[0]) for words in said if isinstance(words, tuple) and words)
 
 
 def _keys(node: NodeConfig, cluster: Cluster) -> list[Problem]:

@@ -201,16 +201,17 @@ def test_check_finds_everything_at_once(tmp_path: Path, config: Path) -> None:
 
 
 def test_check_names_programs_that_others_may_change_and_a_user_that_is_not_there(tmp_path: Path, config: Path) -> None:
-    program, default, file = tmp_path / "page", tmp_path / "default", tmp_path / "node.yaml"
-    program.touch(0o757)
-    default.touch(0o757)
-    program.chmod(0o757)
-    default.chmod(0o757)
+    file, programs = tmp_path / "node.yaml", [tmp_path / name for name in ("page", "default", "plugin", "mdadm")]
+    for each in programs:
+        each.touch()
+        each.chmod(0o757)
+    page, default, plugin, mdadm = programs
     own = f"default: {{procedure: process, application: [{default}, word]}}"
-    file.write_text(config.read_text().replace("programs: [", f"{own}, programs: [{program}, "))
+    monitors = f"monitors: {{command: [{{name: x, run: [{plugin}]}}], lvm: {{command: {mdadm}}}}}\n"
+    file.write_text(config.read_text().replace("programs: [", f"{own}, programs: [{page}, ") + monitors)
     ended = run("check", config=file)
     assert ended.returncode == 1
-    for each in (program, default):
+    for each in programs:
         assert f"{each}: it runs as the daemon's user, and anybody may write {each} (give it " in ended.stdout
         each.chmod(0o755)
     assert run("check", config=file).returncode == 0
