@@ -15,13 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
-from notifying import compile_receiver, deliver, is_running, node_config, program, public_folder, run, until
-from relay import Relay
+from notifying import compile_receiver, deliver, is_running, node_config, program, public_folder, run
 from waiting import Stopwatch, wait_until
 
 from noroshi.node.daemon.deliveries import DeliveryServer
 from noroshi.node.notifier.notifier import Notifier
-from noroshi.node.notifier.procedure import MAX_OUTPUT
 from noroshi.node.wire import codec, sockets
 from noroshi.node.wire.messages import MAX_MESSAGE, Answer, Deliver
 
@@ -252,69 +250,6 @@ def test_shutdown_answers_what_runs(start: Start, tmp_path: Path) -> None:
     assert host.end(0) == 0
     assert not is_running(int(text_of(tmp_path / "pid")))
     assert start(page).ask(message) == answer
-
-
-def test_the_connection_stands_for_a_while_after_the_last_answers(start: Start, tmp_path: Path) -> None:
-    """What the coordinator has not read by its end is lost to it. Tried again where this machine stood still meanwhile:
-    answers that leave late, or are looked at late, have their end right behind them."""
-    page = program(tmp_path / "page", f"echo $$ > {tmp_path}/pid; sleep 60 & wait")
-    quiet = []
-    while len(quiet) < 5 and max(quiet, default=0) < 0.05:
-        (tmp_path / "pid").unlink(missing_ok=True)
-        host = start(page)
-        with Relay(host.endpoint) as relay:
-            host.endpoint = relay.endpoint
-            host.keep_what_came()
-            host.send(deliver("process", [page]))
-            wait_until("the program runs", lambda: text_of(tmp_path / "pid"))
-            host.process.send_signal(signal.SIGTERM)
-            assert host.answers()[0].reason == "interrupted by shutdown of this node's daemon"
-            wait_until("the connection ends", lambda of=relay: of.quiet is not None)
-            quiet.append(relay.quiet or 0.0)
-        assert host.end(0) == 0
-    assert max(quiet) >= 0.05, quiet
-
-
-def test_answers_that_cannot_leave_at_once_leave_after_the_stop(tmp_path: Path) -> None:
-    """The coordinator stands still while a daemon ends, and has the answers when it goes on."""
-    import asyncio
-
-    import zmq.asyncio
-
-    page, count = program(tmp_path / "page", "head -c 4096 /dev/zero | tr '\\0' x"), 300
-    message = deliver("process", [page])
-
-    async def story() -> int:
-        context = zmq.asyncio.Context()
-        server = DeliveryServer(context, "tcp://127.0.0.1:*", Notifier(node_config(tmp_path, page), "demo"))
-        serving = asyncio.create_task(server.serve())
-        with Relay(server.endpoint) as relay, zmq.Context() as theirs, theirs.socket(zmq.DEALER) as coordinator:
-            coordinator.setsockopt(zmq.LINGER, 0)
-            coordinator.connect(relay.endpoint)
-            await asyncio.to_thread(_asked, coordinator, message, 1)
-            relay.hold()
-            for _ in range(count):
-                coordinator.send(codec.encode(message))
-            await until("each is answered", lambda: server.counts.answered == count + 1)
-            serving.cancel()
-            await server.close()
-            relay.go_on()
-            answered = await asyncio.to_thread(_asked, coordinator, None, count)
-        await asyncio.to_thread(context.term)
-        return answered
-
-    (tmp_path / "state").mkdir()
-    assert run(story()) == count
-
-
-def _asked(coordinator: zmq.Socket[bytes], message: Deliver | None, count: int) -> int:
-    """How many answers come, no more than `count`."""
-    if message is not None:
-        coordinator.send(codec.encode(message))
-    answers = 0
-    while answers < count and coordinator.poll(5000):
-        answers += len(codec.answers.decode(coordinator.recv()).output) == MAX_OUTPUT
-    return answers
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
