@@ -192,8 +192,8 @@ def read_answer(line: bytes) -> dict[str, object]:
     except (ValueError, KeyError, TypeError) as error:
         raise RaiseError(f"no answer of a Noroshi node daemon: {line[:80]!r}", hint="check the socket path") from error
     if accepted is not True:
-        why = str(answer.get("error", "refused"))
-        raise RaiseError(f"refused by the node daemon: {why}", hint=str(answer.get("hint", "")), refused=True)
+        why, again = str(answer.get("error", "refused")), answer.get("busy") is not True
+        raise RaiseError(f"refused by the node daemon: {why}", hint=str(answer.get("hint", "")), refused=again)
     return dict(answer)
 
 

@@ -34,7 +34,7 @@ CLIENTS = 1000
 
 _LISTEN_BACKLOG = 1024
 _CLOSING_MOST = 5.0
-_CROWDED = refusal("too many clients are connected", "close connections that are not used")
+_CROWDED = refusal("too many clients are connected", "close connections that are not used", busy=True)
 _IGNORED = Said(b'{"ok": true, "id": null, "ignored": true}\n')
 
 Verb = Callable[[dict[str, object]], Answer]

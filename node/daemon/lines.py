@@ -50,10 +50,11 @@ class Said:
         return self.text
 
 
-def refusal(error: str, hint: str = "") -> bytes:
-    """The line that says no."""
+def refusal(error: str, hint: str = "", *, busy: bool = False) -> bytes:
+    """The line that says no; `busy`: not for good, the same may be taken later."""
     short = error if len(error) <= _ERROR_MOST else error[:_ERROR_MOST] + "…"
-    return msgspec.json.encode({"ok": False, "error": short, "hint": hint}) + b"\n"
+    more = {"busy": True} if busy else {}
+    return msgspec.json.encode({"ok": False, "error": short, "hint": hint, **more}) + b"\n"
 
 
 TOO_LONG = Said(refusal(f"a line of more than {MAX_LINE} bytes", "shorten the supplement"))

@@ -157,6 +157,19 @@ def test_where_nothing_may_be_left_it_fails_and_says_so(directory: Path) -> None
     assert done.returncode == 1 and "no `run:` line" in done.stderr
 
 
+def test_where_too_many_are_connected_an_event_is_left_for_later(directory: Path) -> None:
+    """Whoever may raise could otherwise keep all others from it, by connections alone."""
+    with NodeThread(directory) as node:
+        node.node.agent._most = 1
+        with socket.socket(socket.AF_UNIX) as held:
+            held.connect(node.socket)
+            wait_until("one is connected", lambda: node.node.agent.clients == 1)
+            done = noroshi(directory, "raid/n1/md0", "ERROR")
+            assert (done.returncode, done.stdout) == (0, "") and "kept in" in done.stderr, done
+            wait_until("taken in", lambda: seen(node) == [("raid/n1/md0", "ERROR", "")])
+        assert left(directory) == []
+
+
 def test_what_others_put_into_the_drop_directory_hurts_nobody(directory: Path) -> None:
     with NodeThread(directory):
         pass
