@@ -181,51 +181,48 @@ def test_one_too_many_for_a_limit_is_said_before_it_is_held(there: Coordinating)
     assert as_said_and_done(there, "few/e", "BAD") == ("", "")
 
 
-def test_one_too_many_for_the_cluster_is_said(tmp_path: Path) -> None:
-    desk = Coordinating(tmp_path / "shared")
-    desk.cluster = replace(desk.cluster, limit=Limit(1, 10.0))
+def bounded(desk: Coordinating, count: int) -> None:
+    """Under a limit of the cluster's own, with nothing told before."""
+    desk.cluster = replace(desk.cluster, limit=Limit(count, 10.0))
     desk.take_over("db1")
-    desk.define(STORM)
-    assert as_said_and_done(desk, "few/a", "BAD") == ("", "")
-    said, done = as_said_and_done(desk, "app/link", "BAD")
+
+
+def test_one_too_many_for_the_cluster_is_said(there: Coordinating) -> None:
+    bounded(there, 1)
+    there.define(STORM)
+    assert as_said_and_done(there, "few/a", "BAD") == ("", "")
+    said, done = as_said_and_done(there, "app/link", "BAD")
     assert done == said == "the overall limit is reached: 1 within 10s"
-    desk.close()
 
 
-def test_the_last_place_under_the_overall_limit_is_given_once(tmp_path: Path) -> None:
+def test_the_last_place_under_the_overall_limit_is_given_once(there: Coordinating) -> None:
     """Each that is told of one event takes a place from those behind it."""
-    desk = Coordinating(tmp_path / "shared")
-    desk.cluster = replace(desk.cluster, limit=Limit(3, 10.0))
-    desk.take_over("db1")
-    desk.define("events: [{name: a, match: {event: x}}, {name: b, match: {event: x}}]")
+    bounded(there, 3)
+    there.define("events: [{name: a, match: {event: x}}, {name: b, match: {event: x}}]")
     for state in ("ONE", "TWO"):
-        said = {name: one.reason for name, one in explained(desk, "x", state).items()}
-        before = len(history(desk))
-        desk.event("x", state)
-        done = {row.definition: row.reason for row in history(desk)[before:] if row.status == "held"}
+        said = {name: one.reason for name, one in explained(there, "x", state).items()}
+        before = len(history(there))
+        there.event("x", state)
+        done = {row.definition: row.reason for row in history(there)[before:] if row.status == "held"}
         assert said == {"a": "", "b": "", **done}
     assert list(done) == ["b"]
-    desk.close()
 
 
-def test_a_failure_takes_no_place_and_needs_none(tmp_path: Path) -> None:
+def test_a_failure_takes_no_place_and_needs_none(there: Coordinating) -> None:
     """Neither in what is said, nor after a take-over, which reads from the history what was told."""
-    desk = Coordinating(tmp_path / "shared")
-    desk.cluster = replace(desk.cluster, limit=Limit(2, 10.0))
-    desk.take_over("db1")
-    desk.define("events: [{name: a, match: {event: x}, limit: {count: 2, within: 10s}}]")
-    desk.event("x", "ONE")
-    desk.answer(desk.deliveries[-1][1].delivery, "failed")
-    desk.event("notification-failure", "ERROR", "by hand")
-    assert explained(desk, "x", "TWO")["a"].told
-    desk.take_over("db2")
-    desk.event("x", "TWO")
-    assert [row.status for row in history(desk) if row.definition == "a"] == ["failed", "pending"]
-    assert not explained(desk, "x", "THREE")["a"].told
-    assert explained(desk, "notification-failure", "ERROR")[""].told
-    desk.event("notification-failure", "ERROR", "by hand again")
-    assert [row.event for row in history(desk) if row.status == "held"] == []
-    desk.close()
+    bounded(there, 2)
+    there.define("events: [{name: a, match: {event: x}, limit: {count: 2, within: 10s}}]")
+    there.event("x", "ONE")
+    there.answer(there.deliveries[-1][1].delivery, "failed")
+    there.event("notification-failure", "ERROR", "by hand")
+    assert explained(there, "x", "TWO")["a"].told
+    there.take_over("db2")
+    there.event("x", "TWO")
+    assert [row.status for row in history(there) if row.definition == "a"] == ["failed", "pending"]
+    assert not explained(there, "x", "THREE")["a"].told
+    assert explained(there, "notification-failure", "ERROR")[""].told
+    there.event("notification-failure", "ERROR", "by hand again")
+    assert [row.event for row in history(there) if row.status == "held"] == []
 
 
 def history(desk: Coordinating) -> tuple[views.Notification, ...]:
