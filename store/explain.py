@@ -23,6 +23,7 @@ GONE = {"DOWN": "node is down", "STOPPED": "node is stopped"}
 
 SAME = "same state and supplement as the current one"
 RECOVERY = "recovery"
+AFTER_ANSWERS = "when the answers that are out have come"
 NOT_ALLOWING = "same as the current one, and another definition alone allows duplicates"
 
 
@@ -76,7 +77,7 @@ class Facts:
     """What the database holds. `current` is (state, supplement) of the event's row; `own` the leader's node or None;
     `held` what is held back for flapping or by a limit, or would be from now on, as (definition or empty, event or
     empty): by what; `room` under the cluster's own limit, None where it has none. `acknowledged`: who has taken the
-    event on; `heard`: by definition, who heard of the trouble."""
+    event on; `heard`: by definition, who heard of the trouble; `telling`: the definitions that tell of it now."""
 
     definitions: tuple[Definition, ...]
     current: tuple[str, str] | None
@@ -87,6 +88,7 @@ class Facts:
     held: Mapping[tuple[str, str], Keeping]
     acknowledged: TakenOn | None = None
     heard: Mapping[str, tuple[Destination, ...]] = field(default_factory=dict)
+    telling: frozenset[str] = frozenset()
     room: Room | None = None
 
 
@@ -103,7 +105,8 @@ class Told:
 
 @dataclass(frozen=True)
 class Group:
-    """Destinations of one priority. turn: now, or after what (the group before failed); never: all are down."""
+    """Destinations of one priority. turn: now, or after what (the group before failed, who is being told of the trouble
+    has answered); never: all are down."""
 
     priority: int
     turn: str
@@ -201,7 +204,8 @@ def _recoveries(asked: EventAsked, facts: Facts, matching: set[str]) -> Iterable
         heard = facts.heard.get(one.name, ())
         if one.recovery and heard and one.name not in matching:
             told = tuple(_told(each, facts) for each in heard)
-            yield Explained(one.name, one.version, True, RECOVERY, "all", (Group(1, "now", told),))
+            turn = AFTER_ANSWERS if one.name in facts.telling else "now"
+            yield Explained(one.name, one.version, True, RECOVERY, "all", (Group(1, turn, told),))
 
 
 def _kept_back(one: Definition, asked: EventAsked | LineAsked, facts: Facts, allowing: bool) -> tuple[str, str]:

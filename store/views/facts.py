@@ -52,6 +52,7 @@ def facts(
         room=None if overall is None else _room(connection, overall, now),
         acknowledged=None if event is None else _acknowledged(connection, event, now),
         heard={} if event is None else _heard(connection, event),
+        telling=frozenset() if event is None else _telling(connection, event),
     )
 
 
@@ -123,6 +124,12 @@ def _heard(connection: apsw.Connection, event: str) -> dict[str, tuple[Destinati
         for row in troubles.going_on(forgiving(connection))
         if row.event == event
     }
+
+
+def _telling(connection: apsw.Connection, event: str) -> frozenset[str]:
+    """The definitions by which somebody is being told of the trouble with this event, or an answer is out."""
+    rows = (row for row in troubles.going_on(connection) if row.event == event)
+    return frozenset(row.definition for row in rows if troubles.is_being_told(connection, row.id))
 
 
 def _destination(one: HeardRow) -> Destination:
