@@ -167,7 +167,7 @@ def test_where_too_many_are_connected_an_event_is_left_for_later(directory: Path
             done = noroshi(directory, "raid/n1/md0", "ERROR")
             assert (done.returncode, done.stdout) == (0, "") and "kept in" in done.stderr, done
             wait_until("taken in", lambda: seen(node) == [("raid/n1/md0", "ERROR", "")])
-        assert left(directory) == []
+        wait_until("it is nowhere else", lambda: left(directory) == [])
 
 
 def test_what_others_put_into_the_drop_directory_hurts_nobody(directory: Path) -> None:
