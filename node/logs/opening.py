@@ -36,9 +36,12 @@ def open_log(path: str) -> int:
 
 
 def _refuse_strangers(path: str, file: os.stat_result) -> None:
-    """Raises StrangersLink; other OSErrors where the path is another by now."""
+    """Raises StrangersLink, other OSErrors where the path is another by now.
+
+    What is looked at must lead to what was opened: a link may have been swapped for something honest in between.
+    """
     trusted = {0, os.geteuid(), file.st_uid}
-    reached, ahead, links = "", deque(path.split("/")), 0
+    reached, ahead, links, found = "", deque(path.split("/")), 0, None
     while ahead:
         name = ahead.popleft()
         if name in ("", "."):
@@ -46,7 +49,7 @@ def _refuse_strangers(path: str, file: os.stat_result) -> None:
         here = dirname(reached).rstrip("/") if name == ".." else f"{reached}/{name}"
         seen = os.lstat(here or "/")
         if not stat.S_ISLNK(seen.st_mode):
-            reached = here
+            reached, found = here, seen
             continue
         links += 1
         if seen.st_uid not in trusted or links > MOST_LINKS:
@@ -55,3 +58,5 @@ def _refuse_strangers(path: str, file: os.stat_result) -> None:
         target = os.readlink(here)  # noqa: PTH115 (paths are text here)
         ahead.extendleft(reversed(target.split("/")))
         reached = "" if target.startswith("/") else reached
+    if found is None or not os.path.samestat(found, file):
+        raise FileNotFoundError(errno.ENOENT, "it was moved while it was opened", path)

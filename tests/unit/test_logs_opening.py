@@ -53,6 +53,24 @@ def test_wherever_on_the_way_it_lies(tmp_path: Path) -> None:
     assert opens(tmp_path / "app" / "honest" / "secret.log")
 
 
+def test_a_link_that_is_swapped_for_an_honest_file_while_it_is_opened_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, log = made(tmp_path / "secret", 0), tmp_path / "app" / "app.log"
+    made(log, STRANGER, to=str(secret))
+    real = os.open
+
+    def swapped(path: str, flags: int) -> int:
+        descriptor = real(path, flags)
+        log.unlink()
+        made(log, STRANGER)
+        return descriptor
+
+    monkeypatch.setattr("noroshi.node.logs.opening.os.open", swapped)
+    with pytest.raises(FileNotFoundError, match="moved while"):
+        open_log(str(log))
+
+
 def test_what_is_compressed_is_no_exception(tmp_path: Path) -> None:
     made(tmp_path / "secret.gz", 0)
     with pytest.raises(BROKEN, match=f"link of user {STRANGER}"):
