@@ -63,7 +63,7 @@ class Printer:
         self._stream = stream
         self._widths: list[int] = []
         self.coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self._ascii = not is_unicode(stream.encoding)
+        self._ascii = not is_unicode(stream.encoding or "utf-8")  # none: in memory
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 

@@ -359,7 +359,8 @@ class Packer:
     def _is_full(self) -> bool:
         room = max(self._room - TYPICAL_ITEM, self._room // 2)
         for outgoing in self._outgoing.values():
-            if outgoing.to != TO_COORDINATOR or self._leader is not None:
+            held_up = outgoing.source.stream in self.oversized
+            if not held_up and (outgoing.to != TO_COORDINATOR or self._leader is not None):
                 room -= sum(len(item) + ITEM_COST for _, item in outgoing.waiting(2 * self._room))
                 if room < 0:
                     return True

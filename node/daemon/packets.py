@@ -94,7 +94,7 @@ class PacketExchange:
         self._publisher: zmq.Socket[bytes] | None = None
         self._role: Role = "none"
         self._term, self._endpoint = 0, ""
-        self._due = self._wake_at = time.monotonic()
+        self._due = self._period_at = self._wake_at = time.monotonic()
         self._wake = asyncio.Event()
         self._oversized: set[bytes] = set()
         self._failure: Exception | None = None
@@ -113,7 +113,7 @@ class PacketExchange:
         """Listen, send and judge until `stop`. Raises what a callback raised."""
         if not self._stopping:
             self._subscriptions.open()
-        self._due = self._wake_at = time.monotonic()
+        self._due = self._period_at = self._wake_at = time.monotonic()
         while not self._stopping:
             self._wake.clear()
             self._cycle(time.monotonic())
@@ -144,7 +144,7 @@ class PacketExchange:
         self._role, self._term, self._endpoint = role, term, endpoint
         self.membership.set_own_role(term if role == "leader" else 0, endpoint)
         if role == "leader":
-            self._due = time.monotonic()
+            self._due = self._period_at = time.monotonic()
             self._wake.set()
 
     def acknowledge(self, positions: Mapping[bytes, int]) -> None:
@@ -173,19 +173,24 @@ class PacketExchange:
         leader = self.membership.leader(now)
         self.packer.follow(leader and (leader.node, leader.incarnation, leader.term))
         self._send_if_due(now)
-        wake_at = min(self._due, self.packer.due(now), self.membership.next_deadline(now))
+        wake_at = min(self._due, self._period_at, self.packer.due(now), self.membership.next_deadline(now))
         self._wake_at = max(wake_at, now + _LEAST_SLEEP)
 
     def _send_if_due(self, now: float) -> None:
         if now >= self._due:
-            # What was missed is dropped: a resumed process must not send its backlog of packets.
-            self._due = self._due + self._interval if self._due + self._interval > now else now + self._interval
+            self._due = self._next(self._due, now)
             self._send(now)
-            self._warn_of_oversized()
-            self._callbacks.period(now)
         elif self.packer.due(now) <= now:
             self._due = now + self._interval
             self._send(now, early=True)
+        if now >= self._period_at:  # whatever leaves early: the coordinator judges by what it is told then
+            self._period_at = self._next(self._period_at, now)
+            self._warn_of_oversized()
+            self._callbacks.period(now)
+
+    def _next(self, at: float, now: float) -> float:
+        """What was missed is dropped: a resumed process must not send its backlog of packets."""
+        return at + self._interval if at + self._interval > now else now + self._interval
 
     def _send(self, now: float, *, early: bool = False) -> None:
         self.sent += 1

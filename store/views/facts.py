@@ -95,7 +95,7 @@ def _is_reached(connection: apsw.Connection, definition: str, limit: Limit, now:
 
 def _room(connection: apsw.Connection, overall: Limit, now: int) -> Room:
     """How many more may be told now before the cluster's own limit is reached."""
-    begun = holds.begun(connection, "", overall.count)
+    begun = holds.begun(forgiving(connection), "", overall.count)
     lately = sum(now - at < round(overall.within * 1_000_000) for at in begun)
     return Room(overall.count - lately, _limited("the overall limit is reached", overall, None, now))
 
@@ -128,8 +128,8 @@ def _heard(connection: apsw.Connection, event: str) -> dict[str, tuple[Destinati
 
 def _telling(connection: apsw.Connection, event: str) -> frozenset[str]:
     """The definitions by which somebody is being told of the trouble with this event, or an answer is out."""
-    rows = (row for row in troubles.going_on(connection) if row.event == event)
-    return frozenset(row.definition for row in rows if troubles.is_being_told(connection, row.id))
+    rows = (row for row in troubles.going_on(forgiving(connection)) if row.event == event)
+    return frozenset(str(row.definition) for row in rows if troubles.is_being_told(connection, row.id))
 
 
 def _destination(one: HeardRow) -> Destination:

@@ -50,6 +50,7 @@ class Node:
     acknowledged: dict[bytes, int] = field(default_factory=dict)
     notices: list[Observation] = field(default_factory=list)
     leaders: list[Leader | None] = field(default_factory=list)
+    periods: int = 0
 
     def __post_init__(self) -> None:
         self.incarnation = secrets.token_bytes(8)
@@ -59,11 +60,15 @@ class Node:
             change=lambda *change: self.on_change(*change),
             acknowledged=self.acknowledged.update,
             notice=self.notices.append,
+            period=self.on_period,
             led=lambda now: self.leaders.append(self.exchange.membership.leader(now)),
         )
         self.exchange = PacketExchange(self.cluster, self.name, self.incarnation, self.context, callbacks)
         self.state = self.exchange.membership.state
         self.task: asyncio.Task[None] | None = None
+
+    def on_period(self, _now: float) -> None:
+        self.periods += 1
 
     def on_change(self, node: str, old: PeerState, new: PeerState) -> None:
         self.changes.append((node, old, new))
@@ -280,6 +285,20 @@ def test_wait_adds_no_packet_and_flush_counts_the_early_ones(overflow: str) -> N
             assert (busy.packer.early > 0) == (overflow == "flush")
             assert busy.packer.early <= 3
             assert busy.sent - before[0] - busy.packer.early <= periods + 1
+
+    asyncio.run(story())
+
+
+def test_a_period_passes_also_while_packets_leave_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the coordinator judges by is told then."""
+
+    async def story() -> None:
+        async with running(cluster_of(2, interval=0.25)) as nodes:
+            busy = nodes["db1"].exchange
+            monkeypatch.setattr(busy.packer, "due", lambda now: now)
+            early, periods = busy.packer.early, nodes["db1"].periods
+            await eventually("a flood leaves early, and periods pass", lambda: nodes["db1"].periods > periods + 2)
+            assert busy.packer.early > early + 10
 
     asyncio.run(story())
 

@@ -240,6 +240,14 @@ class TestOverflow:
         packing.follow("db1")
         assert packing.due(6.0) == 6.0
 
+    def test_an_item_that_no_packet_holds_makes_none_leave_early(self) -> None:
+        packing = packer("flush")
+        packing.add(Outgoing(buffer_of([bytes(5000), bytes(256)]), Kind.EVENT, TO_COORDINATOR))
+        packing.follow("db1")
+        assert carried(packing.pack(header(), 5.0)) == []
+        assert packing.oversized == {STREAM: 1}
+        assert packing.due(6.0) == math.inf
+
     def test_wait_lets_the_rest_ride_in_the_next(self) -> None:
         packing = self.filled("wait", 32)
         assert packing.due(5.0) == math.inf
