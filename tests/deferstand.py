@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from waiting import eventually
+
 from noroshi.node.core.batches import read
 from noroshi.node.core.packet import Header, Packed, Packer, Run
 from noroshi.node.core.receiver import take, take_part
@@ -124,12 +126,13 @@ class Stand:
             self.lines.acknowledged(moved)
 
     async def until_taken(self) -> None:
-        for _ in range(200):
+        """Packet after packet."""
+
+        def taken() -> bool:
             self.ride()
-            await asyncio.sleep(0.005)
-            if not self.lines.waiting:
-                return
-        raise AssertionError(f"{self.spool.pending} items still wait")
+            return not self.lines.waiting
+
+        await eventually("no item waits", taken)
 
 
 def part(lines: list[str], start: int = 0) -> LogPart:
