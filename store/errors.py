@@ -7,6 +7,7 @@ NoroshiError                what failed, on what, why, what to do
 ├── DiskFailed              an I/O error on the shared disk, final for this coordinator
 │   └── Damaged         the database is: the next leader looks at the whole of it, and begins from the last backup
 ├── DiskFull                ENOSPC or EDQUOT: keep the role, acknowledge nothing, try again
+├── NotKept                 nothing more can be set aside: keep the role, do not acknowledge that one item
 ├── ReadFailed              the shared reader gave up after its bound
 │   └── DamagedRead         and what it read was not a sound database
 └── NoDatabase              there is no database in the shared directory yet
@@ -71,6 +72,10 @@ class Damaged(DiskFailed):
 
 class DiskFull(NoroshiError):
     """The shared disk is full (ENOSPC, EDQUOT); the role is kept and the work tried again later."""
+
+
+class NotKept(NoroshiError):
+    """`aside/` is full or cannot be written: the item stays where it is; its line is the same for each of them."""
 
 
 class ReadFailed(NoroshiError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from base64 import b64decode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,11 +84,19 @@ def names(there: Coordinating) -> list[str]:
     return [event.event for event in found]
 
 
-def test_what_is_no_message_is_kept_as_it_came(there: Coordinating) -> None:
-    there.turn(Heard("db2", Unfit(STREAM, 7, 7, "outcomes", b"\xc1\x00", "no message")))
+NO_MESSAGE = b"\xc1\x00"
+NIL_AS_KEY, TRUE_AS_KEY, ARRAY_AS_KEY = b"\x81\xc0\x01", b"\x81\xc3\x01", b"\x81\x91\x01\x01"
+EXTENSION = b"\xd4\x05\x00"
+DEEP = b"\x91" * 100_000 + b"\x01"
+
+
+@pytest.mark.parametrize("body", [NO_MESSAGE, NIL_AS_KEY, TRUE_AS_KEY, ARRAY_AS_KEY, EXTENSION, DEEP])
+def test_what_is_no_message_or_cannot_be_shown_is_kept_as_it_came(there: Coordinating, body: bytes) -> None:
+    there.turn(Heard("db2", Unfit(STREAM, 7, 7, "outcomes", body, "no message")))
     (path,) = there.layout.set_aside()
     kept = json.loads(path.read_text())
-    assert (b64decode(kept["body"]), kept["item"]) == (b"\xc1\x00", None)
+    assert (b64decode(kept["body"]), kept["item"]) == (body, None)
+    assert len(told(there)) == 1
     assert position(there) == 7
 
 
@@ -121,7 +132,78 @@ def test_where_too_many_are_kept_the_next_waits_on_its_node(
     assert position(there) == 4
 
 
-@pytest.mark.parametrize(("number", "raised"), [(28, DiskFull), (5, DiskFailed)])
+def spoil(there: Coordinating, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `aside` what nothing can be kept in."""
+    match how:
+        case "full":
+            monkeypatch.setattr(aside, "MOST", 0)
+        case "a file":
+            there.layout.aside.touch()
+        case "a link to nowhere":
+            there.layout.aside.symlink_to("removed")
+        case "a link to itself":
+            there.layout.aside.symlink_to("aside")
+        case number:  # a user without the right to write there: the tests run as root, who has it
+            monkeypatch.setattr(aside, "create_new", partial(_refuse, int(number)))
+
+
+def _refuse(number: int, path: Path) -> int:
+    raise OSError(number, os.strerror(number), str(path))
+
+
+REFUSED = [str(number) for number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)]
+
+
+@pytest.mark.parametrize("how", ["a file", "a link to nowhere", "a link to itself", *REFUSED])
+def test_where_none_can_be_kept_it_waits_on_its_node_and_the_coordinator_stays(
+    there: Coordinating, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    with monkeypatch.context() as spoilt:
+        spoil(there, how, spoilt)
+        there.turn(Heard("db2", batch(1, 1)), poison(2), Heard("db2", batch(3, 3)))
+        assert position(there) == 1
+        (waits,) = told(there)
+        assert f"set aside in {there.layout.aside}:" in waits and "can write" in waits
+    if there.layout.aside.is_symlink() or there.layout.aside.is_file():
+        there.layout.aside.unlink()
+    there.turn(poison(2), Heard("db2", batch(3, 3)))
+    assert position(there) == 3
+
+
+@pytest.mark.parametrize("how", ["full", "a file", *REFUSED])
+def test_what_waits_of_several_streams_is_told_once_however_often_it_comes(
+    there: Coordinating, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    spoil(there, how, monkeypatch)
+    lines = LineBatch(b"another of db2's", 1, 1, [LogPart(b"of a file", "/l", 0, 2, BEYOND, ["x"], [2])])
+    outcome = Heard("db2", Unfit(b"a third of db2's", 1, 1, "outcomes", NO_MESSAGE, "no message"))
+    for _ in range(3):
+        there.turn(poison(1), unfit(lines), outcome)
+    assert len(told(there)) == 1
+
+
+def test_keeping_one_looks_at_none_that_lies_there(there: Coordinating, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand, on a disk where each look is a journey, would stop every turn."""
+    there.turn(*[poison(number) for number in range(1, 20)])
+    looked = list[Path]()
+    look = Path.stat
+
+    def counted(path: Path, **how: bool) -> os.stat_result:
+        looked.append(path)
+        return look(path, **how)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(Path, "stat", counted)
+        there.turn(poison(20))
+    assert position(there) == 20
+    others = {path for path in looked if path.suffix == ".json" and not path.name.endswith("-20.json")}
+    assert others == set()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, DiskFailed), (errno.ESTALE, DiskFailed)],
+)
 def test_nothing_is_acknowledged_that_could_not_be_kept(
     there: Coordinating, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception]
 ) -> None:
