@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,15 +63,47 @@ def test_a_link_that_is_swapped_for_an_honest_file_while_it_is_opened_is_not_rea
     made(log, STRANGER, to=str(secret))
     real = os.open
 
-    def swapped(path: str, flags: int) -> int:
-        descriptor = real(path, flags)
-        log.unlink()
-        made(log, STRANGER)
+    def swapped(path: str, flags: int, *, dir_fd: int | None = None) -> int:
+        descriptor = real(path, flags, dir_fd=dir_fd)
+        if path == str(log):
+            log.unlink()
+            made(log, STRANGER)
         return descriptor
 
     monkeypatch.setattr("noroshi.node.logs.opening.os.open", swapped)
     with pytest.raises(FileNotFoundError, match="moved while"):
         open_log(str(log))
+
+
+@contextmanager
+def elsewhere(directory: Path, *, owner: int = 0) -> Iterator[Path]:
+    """The directory as a process of that user sees it, which has another disk mounted there with one file."""
+    mount = 'mount -t tmpfs none "$1" && echo hello > "$1"/app.log && exec setpriv --reuid "$2" sh -c "echo ready; cat"'
+    asked = ["unshare", "--mount", "sh", "-c", mount, "sh", str(directory), str(owner)]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield Path(f"/proc/{process.pid}/root{directory}")
+        process.stdin.close()
+
+
+def test_what_only_another_mount_namespace_has_is_read_and_looked_at_alike(tmp_path: Path) -> None:
+    with elsewhere(tmp_path) as there:
+        assert not (tmp_path / "app.log").exists()
+        assert opens(there / "app.log")
+        (there / "relative").symlink_to("../" + tmp_path.name + "/app.log")
+        assert opens(there / "relative")
+        assert opens(made(tmp_path / "into", 0, to=str(there)) / "app.log")
+        assert not opens(made(there / "strange", STRANGER, to="app.log"))
+    with elsewhere(tmp_path, owner=STRANGER) as there:
+        assert not opens(there / "app.log"), "its user may have mounted there what it likes"
+
+
+def test_what_a_process_has_open_is_read_though_its_name_is_gone(tmp_path: Path) -> None:
+    log = made(tmp_path / "app.log", 0)
+    with log.open() as file:
+        log.unlink()
+        assert opens(Path(f"/proc/self/fd/{file.fileno()}"))
 
 
 def test_what_is_compressed_is_no_exception(tmp_path: Path) -> None:
