@@ -187,7 +187,10 @@ class Monitor:
                 self._refused_since = None
                 self._reports.accepted()
                 for part in outcome.parts:
-                    self._take(part.stream, positions.get(part.stream), now)
+                    position = positions.get(part.stream)
+                    if position is not None and position >= part.end:
+                        self._reports.taken(part.source)
+                    self._take(part.stream, position, now)
             case Refused() as refused:
                 self._refused(outcome.parts, refused, now)
             case _:

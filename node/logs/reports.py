@@ -145,6 +145,10 @@ class Reports:
         words = f"lines of {source} that the coordinator cannot take cannot be set aside: {error.strerror} ({hint})"
         self._stands(f"no place {source}", words, error=True)
 
+    def taken(self, source: str) -> None:
+        """The coordinator has lines of `source`, so none before them waits to be set aside."""
+        self._clear(f"no place {source}")
+
     def set_aside(self, source: str, lines: int, place: str, message: str) -> None:
         """The coordinator refused the same lines twice as bad."""
         self._clear(f"no place {source}")

@@ -204,6 +204,19 @@ def test_what_cannot_be_set_aside_waits_and_is_told_until_it_can(stand: Stand) -
     assert [json.loads(path.read_bytes())["lines"] for path in obstacle.iterdir()] == [["poison"]]
 
 
+def test_what_could_not_be_set_aside_is_well_once_another_leader_takes_it(stand: Stand) -> None:
+    stand.coordinator.judge = lambda batch: Refused("bad-message", "no")
+    monitor = stand.follow("app.log")
+    (stand.directory / "state" / "logs" / "aside").touch()
+    append(stand.file("app.log"), "1")
+    wait_until("it is told", lambda: monitor.raised)
+    with Coordinator(stand.coordinator.shelf) as newer:
+        monitor.lead(newer.endpoint)
+        stand.wait_for("app.log", ["1"])
+        wait_until("all is well", lambda: monitor.raised[-1].state == "OK")
+    assert [event.state for event in monitor.raised] == ["ERROR", "OK"]
+
+
 @pytest.mark.parametrize("code", ["not-leader", "busy", "disk"])
 def test_a_refusal_that_will_pass_is_waited_out(stand: Stand, code: str) -> None:
     refusals = iter([Refused(code, "later")] * 2)  # type: ignore[arg-type]
