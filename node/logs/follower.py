@@ -77,6 +77,8 @@ class Follower:
         self.linked = True
         self.absent = False
         """Whether it is not found now, perhaps because its disk is not mounted."""
+        self.refused = False
+        """Whether it is reached by a stranger's link, and so never to be read."""
         self.unpacking = False
         """Whether more of it is still to be unpacked from a compressed file."""
         self.kept_from = 0

@@ -68,7 +68,7 @@ def _links(path: str, at: int) -> Iterator[tuple[str, int]]:
         with _opened(name, STEP, at) as step:
             seen, kernels = os.fstat(step), _of_proc(step)
             link = stat.S_ISLNK(seen.st_mode)
-            target = os.readlink("", dir_fd=step) if link else ""  # noqa: PTH115 (by descriptor)
+            target = os.readlink("", dir_fd=step) if link else ""
             if not link:
                 os.dup2(step, at, inheritable=False)
         here = {"/": "", "..": reached.rpartition("/")[0]}.get(name, f"{reached}/{name}")

@@ -17,6 +17,7 @@ from noroshi.node.logs.encodings import Encoding, encoding
 from noroshi.node.logs.follower import Follower, shown
 from noroshi.node.logs.limiting import Limiter
 from noroshi.node.logs.messages import Rule
+from noroshi.node.logs.opening import StrangersLink
 from noroshi.node.logs.places import Rules
 from noroshi.node.logs.position import Begin, Position, digest
 from noroshi.node.logs.reports import Reports
@@ -113,13 +114,15 @@ class Roster:
         follower.end()
         self.moved = True
         lost = lost and max(0, lost - rescued)
-        if lost != 0:
+        if lost != 0 and not follower.refused:
             self._reports.gap(shown(follower.source), lost, truncated)
 
     def forget(self, follower: Follower) -> None:
         follower.close()
         self.active.pop(follower, None)
         self.chains.remove(follower)
+        if all(other.path != follower.path for other in self.chains.of(follower.source)):
+            self._reports.readable(shown(follower.path))
         if not self.chains.has(follower.source):
             self._limiters.pop(follower.source, None)
             self._past[follower.source] = follower.known
@@ -163,8 +166,10 @@ class Roster:
         except FileNotFoundError:
             return False
         except OSError as error:
+            follower.refused = isinstance(error, StrangersLink)
             self.unreadable(follower, error, now)
             return True
+        follower.refused = False
         self._reports.readable(shown(follower.path))
         return same
 

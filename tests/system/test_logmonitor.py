@@ -324,8 +324,10 @@ def test_nobody_has_the_monitor_read_others_files_by_a_link(stand: Stand) -> Non
     secret, link = stand.directory / "secret", stand.file("evil.log")
     monitor = stand.follow("*.log")
     append(secret, "root:$6$secret")
-    link.symlink_to(secret)
-    os.lchown(link, 54321, 54321)
+    unseen = stand.directory / "link"
+    unseen.symlink_to(secret)
+    os.lchown(unseen, 54321, 54321)
+    unseen.rename(link)
     (event,) = wait_until("it is told", lambda: monitor.raised)
     assert event.state == "WARNING"
     assert f"{link} cannot be read: {link} is a link of user 54321 to a file of 0" in event.supplement
@@ -334,8 +336,25 @@ def test_nobody_has_the_monitor_read_others_files_by_a_link(stand: Stand) -> Non
     stand.wait_for("good.log", ["harmless"])
     assert stand.stored("evil.log") == []
     link.unlink()
+    wait_until("all is well", lambda: monitor.raised[-1].state == "OK")
+    assert [event.state for event in monitor.raised] == ["WARNING", "OK"], "nothing is lost that was never to be read"
     link.symlink_to(secret)
     stand.wait_for("evil.log", ["root:$6$secret", "more"])  # now it is root's own
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make others' links")
+def test_a_strangers_link_that_replaces_another_stays_told(stand: Stand) -> None:
+    """The first is forgotten after the second was refused."""
+    monitor, link = stand.follow("*.log"), stand.file("evil.log")
+    for name in ("secret", "other"):
+        append(stand.directory / name, name)
+        unseen = stand.directory / "link"
+        unseen.symlink_to(stand.directory / name)
+        os.lchown(unseen, 54321, 54321)
+        unseen.rename(link)
+        wait_until("it is told", lambda: monitor.raised)
+        monitor.await_looks()
+    assert [event.state for event in monitor.raised] == ["WARNING"]
 
 
 def test_well_after_a_life_that_ended_badly_is_told_once(stand: Stand) -> None:
