@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -60,9 +61,9 @@ def _check(config: Path) -> tuple[list[Path], list[Problem]]:
 
 def _programs(node: NodeConfig) -> list[Problem]:
     """Whether others may change what the daemon starts, or the file that says what it may start."""
-    own, name = user_of(None), node.notifier.user
-    user = user_of(name)
-    if own is None or user is None:
+    own, name = _daemons_user(node), node.notifier.user
+    user = own if name is None else user_of(name)
+    if user is None:
         return [Problem(node.file, 0, 0, f"no user {name}: nothing can be started", f"useradd --system {name}")]
     daemons = "it runs as the daemon's user"
     found = [
@@ -70,12 +71,27 @@ def _programs(node: NodeConfig) -> list[Problem]:
         *((program, user, f"it runs as {name}" if name else daemons) for program in _told_by(node)),
         *((program, own, daemons) for program in _asked_by(node)),
     ]
-    hint = "give it and its directories to root, and take the right to write from others: chown root, chmod o-w"
-    return [
-        Problem(node.file, 0, 0, f"{file}: {why}, and {who}", hint)
-        for file, of, why in found
-        if (who := others_who_may_change(file, of))
-    ]
+    return [problem for file, of, why in found for problem in _open_to_others(node, file, of, why)]
+
+
+def _daemons_user(node: NodeConfig) -> int:
+    """Whose the state directory is, which the daemon made; before its first start, who asks."""
+    try:
+        return node.state.stat().st_uid
+    except OSError:
+        return os.geteuid()
+
+
+def _open_to_others(node: NodeConfig, file: Path, user: int, why: str) -> Iterable[Problem]:
+    try:
+        who = others_who_may_change(file, user)
+    except OSError as error:
+        unseen = f"{file}: {why}, and who may change it cannot be seen: {error.filename}: {error.strerror}"
+        yield Problem(node.file, 0, 0, unseen, "run this check as root, who may look everywhere")
+        return
+    if who:
+        hint = "give it and its directories to root, and take the right to write from others: chown root, chmod o-w"
+        yield Problem(node.file, 0, 0, f"{file}: {why}, and {who}", hint)
 
 
 def _told_by(node: NodeConfig) -> Iterable[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -61,5 +62,54 @@ def test_a_strangers_program_and_directory(program: Path) -> None:
     assert others_who_may_change(program, 0) == f"{program.parent} belongs to user {STRANGER}"
 
 
+@root
+def test_every_directory_and_link_between_the_name_and_the_file_counts(program: Path) -> None:
+    """bin/page leads to between/current/page, and current to real: who has `between` says what current is."""
+    between, real = program.with_name("between"), program.parent.parent / "real"
+    between.mkdir()
+    real.mkdir()
+    (real / "page").touch(0o755)
+    (between / "current").symlink_to("../../real/")
+    program.unlink()
+    program.symlink_to("between/current/page")
+    assert others_who_may_change(program, 0) == ""
+    os.chown(between, STRANGER, STRANGER)
+    assert others_who_may_change(program, 0) == f"{between} belongs to user {STRANGER}"
+    os.chown(between, 0, 0)
+    between.chmod(0o1777)
+    assert others_who_may_change(program, 0) == ""
+    os.chown(between / "current", STRANGER, STRANGER, follow_symlinks=False)
+    assert others_who_may_change(program, 0) == f"{between / 'current'} belongs to user {STRANGER}"
+
+
+def test_links_in_a_circle_and_too_many_lead_nowhere(program: Path) -> None:
+    circle = program.with_name("circle")
+    circle.symlink_to("circle")
+    assert others_who_may_change(circle, ME) == ""
+    assert others_who_may_change(circle / "page", ME) == ""
+    program.chmod(0o757)
+    last = program
+    for number in range(41):
+        link = program.with_name(f"link{number}")
+        link.symlink_to(last)
+        last = link
+    assert others_who_may_change(program.with_name("link39"), ME) == f"anybody may write {program}"
+    assert others_who_may_change(last, ME) == ""
+
+
+@root
+def test_what_may_not_be_looked_at_is_not_taken_for_sound() -> None:
+    with TemporaryDirectory() as closed:
+        page = Path(closed) / "page"
+        page.touch()
+        os.seteuid(STRANGER)
+        try:
+            with pytest.raises(PermissionError) as refused:
+                others_who_may_change(page, STRANGER)
+        finally:
+            os.seteuid(0)
+        assert refused.value.filename == str(page)
+
+
 def test_users() -> None:
-    assert (user_of(None), user_of("root"), user_of("no-such-user")) == (ME, 0, None)
+    assert (user_of("root"), user_of("no-such-user")) == (0, None)
