@@ -69,8 +69,11 @@ class Printer:
 
     def json(self, values: Iterable[dict[str, Any]]) -> None:
         """One object a line; what a damaged row holds in place of a text is given as one."""
-        lines = (escaped_json(json.dumps(value, ensure_ascii=self._ascii, default=str)) for value in values)
-        self.lines(lines)
+        self.encoded(json.dumps(value, ensure_ascii=self._ascii, default=str) for value in values)
+
+    def encoded(self, objects: Iterable[str]) -> None:
+        """Likewise, of objects that are JSON already: what the encoding lacks is escaped as JSON has it."""
+        self.lines(escaped_json(text, ascii_only=self._ascii) for text in objects)
 
     def heading(self, text: str) -> None:
         """A title line; begins a new table."""

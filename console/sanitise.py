@@ -19,6 +19,7 @@ _FORMAT = (
 )
 _UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_FORMAT}]")
 _UNSAFE_BUT_TAB = re.compile(f"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff{_FORMAT}]")
+_UNSAFE_OR_NOT_ASCII = re.compile("[^\x20-\x7e]")
 _TAB = 8
 
 
@@ -44,9 +45,9 @@ def is_safe(character: str) -> bool:
     return not _UNSAFE.match(character)
 
 
-def escaped_json(encoded: str) -> str:
+def escaped_json(encoded: str, *, ascii_only: bool = False) -> str:
     """JSON text whose strings hold none of the unsafe characters raw; the value is the same."""
-    return _UNSAFE.sub(_json_escape, encoded)
+    return (_UNSAFE_OR_NOT_ASCII if ascii_only else _UNSAFE).sub(_json_escape, encoded)
 
 
 def _shown(found: re.Match[str]) -> str:

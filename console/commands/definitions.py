@@ -6,14 +6,14 @@ Reading (export, diff) works with the coordinator gone; an import goes through i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from noroshi.console.commands import asking, explaining, testing, versions
 from noroshi.console.commands.asking import action
-from noroshi.console.sanitise import escaped_json, visible
+from noroshi.console.output import Printer
+from noroshi.console.sanitise import visible
 from noroshi.store import changes, definitions, views
 from noroshi.store.config import NodeConfig, load_cluster, load_node
 from noroshi.store.errors import NoroshiError
@@ -92,7 +92,7 @@ def _refuse_conflicts(at: asking.Place, changed: list[changes.Change], seen: dic
 
 def _print_changes(lines: list[str], as_json: bool, dry_run: bool) -> None:
     if as_json:
-        print(escaped_json(json.dumps({"changed": lines, "dry_run": dry_run}, ensure_ascii=False)))
+        Printer(sys.stdout).json([{"changed": lines, "dry_run": dry_run}])
         return
     print("\n".join(visible(line) for text in lines for line in text.splitlines()) if lines else "no change")
 
@@ -105,8 +105,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from noroshi.store.model import to_json
 
-        for definition in found:
-            print(escaped_json(to_json(definition)))
+        Printer(sys.stdout).encoded(map(to_json, found))
         return 0
     if arguments.versions:
         print(changes.seen_line(seen))

@@ -63,8 +63,9 @@ def test_a_record_of_several_lines_keeps_its_lines() -> None:
     assert visible_lines("one\n  two\x1b\n") == ["one", "  two␛", ""]
 
 
-@given(ANY_TEXT)
-def test_json_keeps_its_value_and_holds_nothing_unsafe(text: str) -> None:
-    encoded = escaped_json(json.dumps({"line": text}, ensure_ascii=False))
+@given(ANY_TEXT, st.booleans())
+def test_json_keeps_its_value_and_holds_nothing_unsafe(text: str, ascii_only: bool) -> None:
+    encoded = escaped_json(json.dumps({"line": text}, ensure_ascii=False), ascii_only=ascii_only)
+    assert encoded.isascii() or not ascii_only
     assert json.loads(encoded) == {"line": json.loads(json.dumps(text))}
     assert not [character for character in encoded if orders_a_terminal(character)]
