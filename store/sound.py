@@ -104,11 +104,16 @@ _AS_TEXT: dict[type, Callable[[Any], str]] = {
 }
 
 
+def as_text(value: Any) -> str:
+    """What stands in a text's place, as the nearest text."""
+    return _AS_TEXT.get(type(value), str)(value)
+
+
 def _nearest(wanted: tuple[type, ...], value: Any) -> Any:
     if type(value) in wanted:
         return value
     if str in wanted:
-        return _AS_TEXT.get(type(value), str)(value)
+        return as_text(value)
     return None if NoneType in wanted else 0
 
 

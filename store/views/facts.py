@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import apsw
 import msgspec
@@ -11,8 +12,8 @@ from noroshi.store.clock import to_iso
 from noroshi.store.damping import Window
 from noroshi.store.explain import Facts, Keeping, Room, TakenOn
 from noroshi.store.matching import NamePattern
-from noroshi.store.model import Definition, Destination, Flap, Limit
-from noroshi.store.sound import forgiving
+from noroshi.store.model import Definition, Destination, Flap, Limit, Procedure
+from noroshi.store.sound import as_text, forgiving
 from noroshi.store.tables import definitions, holds, troubles
 from noroshi.store.tables.events import state_of
 from noroshi.store.tables.holds import HoldRow
@@ -133,6 +134,10 @@ def _telling(connection: apsw.Connection, event: str) -> frozenset[str]:
 
 
 def _destination(one: HeardRow) -> Destination:
-    application = msgspec.json.decode(one.application)
-    where = {"priority": 1, "node": one.node, "procedure": one.procedure, "application": application}
-    return msgspec.convert(where, Destination)
+    """Of a damaged row the texts as they stand, for people to read."""
+    node, procedure, application = map(as_text, (one.node, one.procedure, one.application))
+    where = {"priority": 1, "node": node, "procedure": procedure}
+    try:
+        return msgspec.convert({**where, "application": msgspec.json.decode(application)}, Destination)
+    except msgspec.DecodeError:
+        return Destination(1, node, cast("Procedure", procedure), application)

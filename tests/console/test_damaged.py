@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from filling import DELIVERED, FAILED, NOW, Run, Try, definitions_story, fill, layout_of, told
+from filling import DELIVERED, FAILED, NOW, Run, Try, define, definitions_story, fill, layout_of, told
 from pilots import console
 
 from noroshi.console.app.screens.detail import DetailScreen
@@ -159,6 +159,41 @@ def test_a_program_finds_the_damage_in_a_field_of_its_own(rich: Path, run: Run) 
     rows = [json.loads(line) for line in run(rich, "history", "--json")[1].splitlines()]
     assert [row["id"] for row in rows] == [row["id"] for row in sound]
     assert [row["id"] for row in rows if row.get("damaged") == "created_at is 'x'"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "shown"),
+    [
+        ("application", "'never'", "never"),
+        ("application", "'{'", "{"),
+        ("application", "'7.5'", "7.5"),
+        ("application", TEXT, r"A\xffB"),
+        ("application", "x'00ff'", r"\x00\xff".replace(r"\x00", "\u2400")),
+        ("procedure", TEXT, r"A\xffB"),
+        ("node", TEXT, r"A\xffB"),
+    ],
+)
+def test_who_heard_of_a_trouble_is_told_also_where_the_row_is_damaged(
+    rich: Path, run: Run, column: str, value: str, shown: str
+) -> None:
+    def spoilt(connection: apsw.Connection) -> None:
+        define(
+            connection,
+            "events:\n  - {name: disk-trouble, match: {event: raid/**, state: ERROR}, recovery: true,"
+            " notify: [{priority: 1, node: db1, procedure: process, application: [/bin/page]}]}\n",
+        )
+        delivered = NotificationRow(0, "disk-trouble", 1, 1, None, None, "delivered")
+        number = told(connection, delivered, [DELIVERED], now_us())
+        connection.execute("UPDATE notifications SET trouble = 1 WHERE id = ?", (number,))
+        connection.execute(f"UPDATE attempts SET {column} = {value} WHERE outcome = 'delivered'")
+
+    fill(layout_of(rich), spoilt)
+    status, out, err = run(rich, *["definitions", "explain", "raid/db1/md0", "OK"])
+    assert (status, err) == (0, "")
+    assert shown in out
+    status, out, err = run(rich, *["definitions", "explain", "raid/db1/md0", "OK", "--json"])
+    assert status == 0, err
+    json.loads(out.splitlines()[0])
 
 
 def test_the_console_shows_damaged_rows_on_every_screen(rich: Path) -> None:
