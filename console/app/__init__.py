@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 MOST = 3
-"""Faults of our own that are told whole at the end."""
+"""Faults of our own that are kept, and told whole at the end."""
 
 THEMES = {"dark": "ansi-dark", "light": "ansi-light"}
 
@@ -36,7 +37,6 @@ def run_console(
     NoroshiError without a terminal.
     """
     from noroshi.console.queries import open_queries
-    from noroshi.console.sanitise import visible
     from noroshi.store.errors import NoroshiError
 
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
@@ -49,9 +49,18 @@ def run_console(
     theme = THEMES[theme or background()]
     app = NoroshiApp(*queries, theme=theme, local=local, read_only=read_only, driver_class=PacedDriver)
     app.run(mouse=mouse)
-    for fault in app.faults[:MOST]:
-        print("\n".join(map(visible, "".join(traceback.format_exception(fault)).splitlines())), file=sys.stderr)
+    _print_faults(app.faults, app.fault_count)
     return app.return_code or (1 if app.faults else 0)
+
+
+def _print_faults(faults: Sequence[Exception], count: int) -> None:
+    """The first ones whole, and how many came after them."""
+    from noroshi.console.sanitise import visible
+
+    for fault in faults:
+        print("\n".join(map(visible, "".join(traceback.format_exception(fault)).splitlines())), file=sys.stderr)
+    if more := count - len(faults):
+        print(f"and {more:,} more", file=sys.stderr)
 
 
 def prepare_environment() -> None:

@@ -14,6 +14,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.timer import Timer
 
+from noroshi.console.app import MOST
 from noroshi.console.app.clipboard import send
 from noroshi.console.app.commands import ConsoleCommands
 from noroshi.console.app.detail_read import fields_of
@@ -97,7 +98,8 @@ class NoroshiApp(App[None]):
         self.asker = Fetcher(asking, self.post_message)
         self.read_only = read_only
         self.faults: list[Exception] = []
-        """What went wrong that is nobody's fault but ours, in the threads that read."""
+        """What went wrong first that is nobody's fault but ours, in the threads that read; MOST at most."""
+        self.fault_count = 0
         self._gone_since: int | None = None
         self._started = time.monotonic()
         self._typing: Timer | None = None
@@ -160,7 +162,9 @@ class NoroshiApp(App[None]):
 
     def on_reading_broke(self, event: ReadingBroke) -> None:
         """Nobody who watches a cluster is helped by a console that ends: it is told now, and whole when it is quit."""
-        self.faults.append(event.error)
+        self.fault_count += 1
+        if len(self.faults) < MOST:  # each holds the frames it came through, and a watch goes on for weeks
+            self.faults.append(event.error)
         self.say(f"a fault of this console, please report it: {visible(in_words(event.error))}")
 
     def on_rows_read(self, event: RowsRead) -> None:

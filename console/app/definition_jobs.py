@@ -17,7 +17,7 @@ from noroshi.console.app import drafts
 from noroshi.console.app.draft import Base, Checked, as_rehearsed, check, rehearse, sample
 from noroshi.console.app.drafts import Claim, Draft
 from noroshi.console.app.messages import Answered
-from noroshi.console.app.reading import TROUBLES, Job
+from noroshi.console.app.reading import TROUBLES, Job, in_words
 from noroshi.console.commands import asking, testing
 from noroshi.console.commands.asking import Place
 from noroshi.console.queries import Queries
@@ -136,6 +136,9 @@ def answering(screen: object, key: str, steps: Steps) -> Job:
                 yield Answered(screen, answer)
         except TROUBLES as error:
             yield Answered(screen, Failed(key, str(error)))
+        except Exception as error:  # ours: the screen is told, and the thread hands it over
+            yield Answered(screen, Failed(key, in_words(error)))
+            raise
 
     return job
 

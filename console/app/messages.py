@@ -32,10 +32,14 @@ class LeadershipSeen(Message):
 
 @dataclass
 class JobFailed(Message):
-    """The job under this key could not read; it may be asked for again once the disk answers."""
+    """The job under this key could not read; it may be asked for again once the disk answers.
+
+    `fault`: the error is ours, and would come again at once.
+    """
 
     key: str
     why: str
+    fault: bool = False
 
 
 @dataclass

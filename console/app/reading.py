@@ -160,6 +160,7 @@ class Fetcher(_Reader):
                 self._tell(JobFailed(key, str(error)))
             except Exception as error:
                 self._drop(key, job)
+                self._tell(JobFailed(key, in_words(error), fault=True))  # else who asked would wait for ever
                 self._tell(ReadingBroke(error))
             else:
                 if message is not None and self._jobs.get(key) is job:

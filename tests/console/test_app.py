@@ -14,7 +14,7 @@ from noroshi.console import app as entry
 from noroshi.console.app import prepare_environment, run_console
 from noroshi.console.app.app import NoroshiApp
 from noroshi.console.app.definition_jobs import Rehearsed
-from noroshi.console.app.messages import Answered, DetailRead, PictureRead, RowsSaved
+from noroshi.console.app.messages import Answered, DetailRead, PictureRead, ReadingBroke, RowsSaved
 from noroshi.console.app.screens.base import NoroshiScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
@@ -272,6 +272,47 @@ def test_a_fault_of_our_own_is_told_and_ends_nothing(filled: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(run())
     assert layout_of(filled).database.exists()
+
+
+def test_of_many_faults_the_first_are_kept_and_the_others_counted(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apps = []
+
+    async def run() -> None:
+        async with console(filled) as shown:
+            apps.append(shown.app)
+            for number in range(10):
+                shown.app.post_message(ReadingBroke(KeyError(number)))
+            await shown.until("all are counted", lambda: shown.app.fault_count == 10)
+            assert [fault.args for fault in shown.app.faults] == [(0,), (1,), (2,)]
+
+    with pytest.raises(KeyError):
+        asyncio.run(run())
+    capsys.readouterr()
+    for app in apps:
+        for fault in app.faults:
+            fault.__traceback__ = None  # where the test itself raised it
+        entry._print_faults(app.faults, app.fault_count)
+    assert capsys.readouterr().err.splitlines() == ["KeyError: 0", "KeyError: 1", "KeyError: 2", "and 7 more"]
+
+
+def test_a_page_that_met_a_fault_of_our_own_is_asked_for_again_when_it_is_drawn_next(filled: Path) -> None:
+    async def run() -> None:
+        async with console(filled) as shown:
+            await shown.open_log()
+            faulty = shown.app.fetcher._queries
+            sound, faulty.log_lines = faulty.log_lines, lambda ids: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+            shown.view.forget()
+            shown.view.refresh()
+            await shown.shows("please report it: ZeroDivisionError", "…")
+            await shown.until("it was told", lambda: not shown.view._asked)
+            faulty.log_lines = sound  # type: ignore[method-assign]
+            shown.view.refresh()
+            await shown.shows("giving up on db2")
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run())
 
 
 def test_what_was_typed_before_enter_counts_however_fast_it_came(filled: Path) -> None:

@@ -19,6 +19,7 @@ from noroshi.console.app.screens.choice import ChoiceScreen
 from noroshi.console.app.screens.definitions import DefinitionsScreen
 from noroshi.console.app.screens.editor import EditorScreen
 from noroshi.console.app.widgets.text_view import TextView
+from noroshi.console.commands import asking
 from noroshi.console.commands.asking import author
 from noroshi.console.queries import Queries
 
@@ -203,6 +204,34 @@ def test_without_a_place_for_drafts_it_says_so(cluster: Cluster, monkeypatch: py
             await shown.shows("leaving loses it")
 
     asyncio.run(run())
+
+
+def test_a_fault_of_our_own_ends_the_saving_and_says_that_it_is_not_saved(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with console(file_of(cluster)) as shown:
+            screen = await open_editor(shown)
+            put(screen, "app/chain", "app/faulty")
+            await shown.shows("If app/faulty became ERROR now:")
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            with monkeypatch.context() as patched:
+                patched.setattr(asking, "place", lambda config: 1 / 0)
+                await shown.press("y")
+                await shown.shows("NOT SAVED", "ZeroDivisionError", "What you typed is still here")
+            await shown.until("it was handed over", lambda: shown.app.faults)
+            await shown.press("escape")
+            await in_front(shown, EditorScreen)
+            await shown.press("ctrl+s")
+            await in_front(shown, ChoiceScreen)
+            await shown.press("y")
+            await shown.shows("saved")
+            await in_front(shown, DefinitionsScreen)
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run())
+    assert "app/faulty" in exported(cluster)
 
 
 async def checked_again(shown: Console) -> None:

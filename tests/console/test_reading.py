@@ -12,7 +12,16 @@ from filling import fill, layout_of, leading, lines
 from textual.message import Message
 from waiting import wait_until
 
-from noroshi.console.app.messages import JobFailed, LeadershipSeen, PictureRead, ReadingBroke, RowsRead, ScanStepped
+from noroshi.console.app.definition_jobs import Answer, Failed, answering
+from noroshi.console.app.messages import (
+    Answered,
+    JobFailed,
+    LeadershipSeen,
+    PictureRead,
+    ReadingBroke,
+    RowsRead,
+    ScanStepped,
+)
 from noroshi.console.app.reading import Fetcher, Watcher
 from noroshi.console.app.table_jobs import rows_job, scan_job
 from noroshi.console.app.tables import LogTable
@@ -143,6 +152,22 @@ def test_a_fault_of_our_own_is_handed_over(fetcher: Fetcher, told: Queue[Message
         raise KeyError("ours")
 
     fetcher.submit("page", faulty)
-    message = told.get(timeout=30)
-    assert isinstance(message, ReadingBroke)
-    assert isinstance(message.error, KeyError)
+    failed, broke = told.get(timeout=30), told.get(timeout=30)
+    assert isinstance(failed, JobFailed)
+    assert (failed.key, failed.why, failed.fault) == ("page", "KeyError: 'ours'", True)
+    assert isinstance(broke, ReadingBroke)
+    assert isinstance(broke.error, KeyError)
+
+
+def test_a_screen_that_asked_is_told_of_a_fault_of_our_own(fetcher: Fetcher, told: Queue[Message]) -> None:
+    def faulty(queries: Queries) -> Iterator[Answer]:
+        yield from ()
+        raise KeyError("ours")
+
+    asking = object()
+    fetcher.submit("change", answering(asking, "change", faulty))
+    answered, failed, broke = (told.get(timeout=30) for _ in range(3))
+    assert isinstance(answered, Answered) and answered.screen is asking
+    assert answered.answer == Failed("change", "KeyError: 'ours'")
+    assert isinstance(failed, JobFailed) and failed.key == "change"
+    assert isinstance(broke, ReadingBroke) and isinstance(broke.error, KeyError)

@@ -121,7 +121,7 @@ class PagedScreen(NoroshiScreen, Generic[Row, Which]):
 
     def on_job_failed(self, event: JobFailed) -> None:
         """The disk did not answer; the banner says so. Pages and searches go on when it does."""
-        self.view.ask_again()
+        self.view.ask_again(at_once=not event.fault)
         if event.key == self._key("place"):
             self._sought = ""
             self.say(f"could not look: {visible(event.why)}")

@@ -121,10 +121,14 @@ class PagedView(LineView, Generic[Row]):
         if changed:
             self.refresh()
 
-    def ask_again(self) -> None:
-        """What was asked for will not come (the disk failed): ask when it is next on the screen."""
+    def ask_again(self, *, at_once: bool = True) -> None:
+        """What was asked for will not come (the disk failed): ask when it is next on the screen.
+
+        `at_once` False: not before something else has it drawn.
+        """
         self._asked = frozenset()
-        self.refresh()
+        if at_once:
+            self.refresh()
 
     def forget(self) -> None:
         """Another database was put in place: nothing kept is true."""
