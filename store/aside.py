@@ -20,7 +20,7 @@ from noroshi.store.errors import NotKept
 from noroshi.store.layout import Layout
 
 MOST = 1000
-"""Items kept at once; each is smaller than a packet."""
+"""Items kept at once; each rode in a packet, and is written out in its file."""
 
 UNUSABLE = frozenset(
     {

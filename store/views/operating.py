@@ -63,7 +63,7 @@ class _Head:
 
 
 def _acknowledged(head: _Head, by: Acknowledgement) -> Acknowledged:
-    return Acknowledged(head.event, head.state, by, ", ".join(filter(None, (head.damaged, by.damaged))))
+    return Acknowledged(head.event, head.state, by, _both(head, by))
 
 
 def past_silences(connection: apsw.Connection) -> tuple[PastSilence, ...]:
@@ -83,7 +83,12 @@ class _End:
 
 
 def _past(silence: Silence, end: _End) -> PastSilence:
-    return PastSilence(silence, end.ended_at, end.ended_by, ", ".join(filter(None, (silence.damaged, end.damaged))))
+    return PastSilence(silence, end.ended_at, end.ended_by, _both(silence, end))
+
+
+def _both(*parts: _Head | Acknowledgement | Silence | _End) -> str:
+    """What is wrong with a row of which several values are made."""
+    return ", ".join(one.damaged for one in parts if one.damaged)
 
 
 def silences(connection: apsw.Connection, now: int) -> tuple[Silence, ...]:
